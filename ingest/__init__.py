@@ -1,0 +1,1 @@
+"""The part that writes: vocabulary, writer, loader, migrations and the demo."""
