@@ -178,14 +178,13 @@ class Filters:
 
         A superset of the rows asked for: times are cut a day early, because rows written by other
         hands may carry offsets, and names are matched in every spelling. `predicate` is exact.
-        `since=None` asks for all history up to the window's end.
+        `since=None` asks for all history.
         """
-        clauses, values = ["timestamp < ?"], [_day_text(self.window.closes_at, days=2)]
+        clauses: list[str] = []
+        values: list[object] = []
         if since is not None:
-            clauses.insert(0, "timestamp >= ?")
-            values.insert(0, _day_text(since, days=-1))
-        if table == "sessions":
-            clauses = [clause.replace("timestamp", "start_time") for clause in clauses]
+            clauses.append(f"{'start_time' if table == 'sessions' else 'timestamp'} >= ?")
+            values.append(day_before(since))
         for name, chosen in self.chosen().items():
             dimension = DIMENSIONS[name]
             if name == "stages" or table not in dimension.tables:
@@ -193,7 +192,7 @@ class Filters:
             spelled = _spellings(name, chosen)
             clauses.append(f"{dimension.column} IN ({', '.join('?' * len(spelled))})")
             values += spelled
-        return " AND ".join(clauses), list(values)
+        return " AND ".join(clauses) or "1", values
 
     def predicate(self, table: str) -> pl.Expr | None:
         """Return the exact condition on a frame of `table`, dimensions only; None keeps all.
@@ -208,11 +207,12 @@ class Filters:
         return pl.all_horizontal(conditions) if conditions else None
 
 
-def _day_text(moment: datetime, *, days: int) -> str:
+def day_before(moment: datetime) -> str:
+    """Return the day before an instant as text, for comparing with ISO times of any offset."""
     try:
-        return (moment + timedelta(days=days)).strftime("%Y-%m-%d")
+        return (moment - timedelta(days=1)).strftime("%Y-%m-%d")
     except OverflowError:
-        return "9999-12-31" if days > 0 else "0001-01-01"
+        return "0001-01-01"
 
 
 def _spellings(name: str, values: tuple[str, ...]) -> list[str]:

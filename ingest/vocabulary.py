@@ -682,7 +682,8 @@ def _error_of_event(reader: _Reader, event: Row) -> Row:
     if by_name["result"] == "success":
         inner["severity"] = EventSeverity.WARNING.value
     raw = by_name | inner | {"event_id": row_id("error", by_name["event_id"]), "metadata": {}}
-    raw.pop("event_name")
+    for name in ("event_name", "result", "duration_ms"):
+        raw.pop(name)
     return _error(_Reader(raw), None, b"")
 
 

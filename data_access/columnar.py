@@ -1,0 +1,705 @@
+"""The derived Parquet copy that makes reading fast; it is safe to delete at any time.
+
+`refresh` brings it up to date and returns a snapshot: segments, the newest rows that are in no
+segment yet, and what was wrong. The work is in proportion to what changed.
+
+A segment holds rows of one table from one origin. The origin is the database, or one JSONL file
+(inbox or log). Rows of the database are unique by themselves; rows of files are kept only while
+no earlier origin has their event_id, and leave again when the database gets them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import json
+import os
+import sqlite3
+import threading
+import time
+import uuid
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from data_access import database
+from data_access.errors import Problem
+from data_access.frames import empty, typed
+from ingest.vocabulary import TABLES, LineIds, Refused, read_row, row_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from data_access.home import Home
+
+SEGMENT_ROWS_MAX: Final = 262_144
+SEGMENT_ROWS_MIN: Final = 2_000  # fewer new rows stay where they are until more have come
+SEGMENTS_SMALL_MAX: Final = 12  # more small segments of one table and origin are merged into one
+ROW_GROUP_ROWS: Final = 65_536
+FILE_BATCH_LINES: Final = 100_000
+LOCK_TIMEOUT_S: Final = 60.0
+ORPHAN_AGE_S: Final = 600  # a replaced file may still be read by a plan made a moment ago
+LAYOUT: Final = "3"  # raise it when segments of an earlier version cannot be read any more
+DATABASE: Final = "database"
+_KEY: Final = {name: "session_id" if name == "sessions" else "event_id" for name in TABLES}
+
+Progress = "Callable[[int, int], None]"
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """What can be read now.
+
+    Attributes
+    ----------
+    segments : Parquet files by table.
+    tail : rows of files that are in no segment, by table.
+    database_rows : by table, the half-open id range (above, up_to] to read from SQLite itself.
+    problems : what was wrong while reading.
+    """
+
+    segments: dict[str, list[Path]] = field(default_factory=lambda: {name: [] for name in TABLES})
+    tail: dict[str, pl.DataFrame] = field(
+        default_factory=lambda: {name: empty(name) for name in TABLES}
+    )
+    database_rows: dict[str, tuple[int, int]] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+
+_lock = threading.Lock()  # one refresh at a time in this process; the manifest guards the others
+
+
+def refresh(home: Home, *, progress: Callable[[int, int], None] | None = None) -> Snapshot:
+    """Bring the copy of `home` up to date and return what can be read.
+
+    Where the copy cannot be kept, the snapshot reads the sources themselves.
+    """
+    with _lock:
+        try:
+            return _Refresh(home, progress).run()
+        except (OSError, sqlite3.Error) as error:
+            snapshot = _without_copy(home)
+            snapshot.problems.append(
+                Problem(
+                    "copy",
+                    str(home.columnar),
+                    f"The fast copy cannot be kept here ({error}); pages are slower.",
+                    "Make the folder writable, or delete it; it is rebuilt by itself.",
+                )
+            )
+            return snapshot
+
+
+def _without_copy(home: Home) -> Snapshot:
+    """Return a snapshot that reads everything where it lies."""
+    snapshot = Snapshot()
+    rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in TABLES}
+    loaded: dict[str, int] = {}
+    if home.database.exists():
+        try:
+            with contextlib.closing(database.connect(home.database)) as connection:
+                if database.is_ours(connection):
+                    loaded = _loaded_bytes(connection)
+                    snapshot.database_rows = {
+                        name: (0, _max_id(connection, name)) for name in TABLES
+                    }
+                else:
+                    old, _ = database.read_old(connection, home.database.name)
+                    for name in TABLES:
+                        rows[name] += old[name]
+        except sqlite3.Error as error:
+            snapshot.problems.append(_database_problem(home, error))
+    for path in [*home.inbox_files(), *home.log_files()]:
+        start = loaded.get(_log_key(home, path), 0)
+        for batch in _FileReader(home, path, start).batches():
+            for name in TABLES:
+                rows[name] += batch[name]
+    for name in TABLES:
+        snapshot.tail[name] = typed(name, rows[name]).unique(_KEY[name], keep="first")
+    return snapshot
+
+
+# --- the manifest ----------------------------------------------------------------------------
+
+_MANIFEST: Final = """
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS segments (
+  id INTEGER PRIMARY KEY, source TEXT NOT NULL, origin TEXT NOT NULL, file TEXT NOT NULL,
+  rows INTEGER NOT NULL, first_id INTEGER NOT NULL, last_id INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS origins (
+  origin TEXT PRIMARY KEY, mark TEXT NOT NULL, refused INTEGER NOT NULL DEFAULT 0,
+  flagged INTEGER NOT NULL DEFAULT 0, trouble TEXT) WITHOUT ROWID;
+"""
+
+
+@dataclass(slots=True)
+class _Segment:
+    id: int
+    source: str
+    origin: str
+    file: str
+    rows: int
+    first_id: int
+    last_id: int
+
+
+class _Manifest:
+    """Which segments there are, in a small SQLite file whose write lock orders refreshes."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.connection = sqlite3.connect(
+            folder / "manifest.db", timeout=LOCK_TIMEOUT_S, isolation_level=None
+        )
+        self.connection.executescript(_MANIFEST)
+        self.connection.execute("BEGIN IMMEDIATE")
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def commit(self) -> None:
+        self.connection.execute("COMMIT")
+
+    def fact(self, name: str) -> str | None:
+        row = self.connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else None
+
+    def set_fact(self, name: str, value: object) -> None:
+        self.connection.execute(
+            "INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+            (name, str(value)),
+        )
+
+    def segments(self, source: str | None = None, origin: str | None = None) -> list[_Segment]:
+        rows = self.connection.execute("SELECT * FROM segments ORDER BY origin, first_id, id")
+        found = [_Segment(*row) for row in rows]
+        return [
+            one
+            for one in found
+            if source in (None, one.source) and (origin is None or origin == one.origin)
+        ]
+
+    def add(self, source: str, origin: str, frame: pl.DataFrame, first: int, last: int) -> None:
+        name = f"{source}-{uuid.uuid4().hex}.parquet"
+        time_column = "start_time" if source == "sessions" else "timestamp"
+        frame.sort(time_column, _KEY[source]).write_parquet(
+            self.folder / name, row_group_size=ROW_GROUP_ROWS, compression="zstd"
+        )
+        self.connection.execute(
+            "INSERT INTO segments (source, origin, file, rows, first_id, last_id) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            (source, origin, name, frame.height, first, last),
+        )
+
+    def drop(self, segment: _Segment) -> None:
+        self.connection.execute("DELETE FROM segments WHERE id = ?", (segment.id,))
+
+    def read(self, segment: _Segment) -> pl.DataFrame:
+        return pl.read_parquet(self.folder / segment.file)
+
+    def origins(self) -> dict[str, dict[str, Any]]:
+        rows = self.connection.execute("SELECT * FROM origins")
+        names = ("origin", "mark", "refused", "flagged", "trouble")
+        return {row[0]: dict(zip(names, row, strict=True)) for row in rows}
+
+    def set_origin(
+        self, origin: str, mark: str, *, refused: int = 0, flagged: int = 0, trouble: str = ""
+    ) -> None:
+        self.connection.execute(
+            "INSERT OR REPLACE INTO origins VALUES (?, ?, ?, ?, ?)",
+            (origin, mark, refused, flagged, trouble or None),
+        )
+
+    def drop_origin(self, origin: str) -> None:
+        self.connection.execute("DELETE FROM segments WHERE origin = ?", (origin,))
+        self.connection.execute("DELETE FROM origins WHERE origin = ?", (origin,))
+
+    def clear(self) -> None:
+        for name in ("segments", "origins", "facts"):
+            self.connection.execute(f"DELETE FROM {name}")
+
+    def sweep(self) -> None:
+        """Remove files no manifest row names, once nobody can be reading them."""
+        known = {segment.file for segment in self.segments()}
+        oldest = time.time() - ORPHAN_AGE_S
+        for path in self.folder.glob("*.parquet"):
+            if path.name not in known:
+                with contextlib.suppress(OSError):
+                    if path.stat().st_mtime < oldest:
+                        path.unlink()
+
+
+# --- JSONL files -----------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _FileReader:
+    """Reads one JSONL file from a byte offset on, line by line, through the vocabulary."""
+
+    home: Home
+    path: Path
+    start: int = 0
+    end: int = 0
+    refused: int = 0
+    flagged: int = 0
+    trouble: str = ""
+
+    def batches(self) -> Iterator[dict[str, list[tuple[Any, ...]]]]:
+        """Yield rows by table, FILE_BATCH_LINES lines at a time; stops at an unfinished line."""
+        self.end = self.start
+        ids, salt = LineIds(), self.home.salt()
+        is_log = _is_log(self.home, self.path)
+        key = _log_key(self.home, self.path)
+        rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in TABLES}
+        count = 0
+        try:
+            with self._open() as file:
+                file.seek(self.start)
+                for line in file:
+                    if is_log and not line.endswith(b"\n"):
+                        break  # being written at this moment
+                    event_id = (
+                        partial(row_id, "log", key, self.end) if is_log else partial(ids.of, line)
+                    )
+                    self.end += len(line)
+                    self._take(line, event_id, salt, rows)
+                    count += 1
+                    if count % FILE_BATCH_LINES == 0:
+                        yield rows
+                        rows = {name: [] for name in TABLES}
+        except (OSError, EOFError) as error:  # gone, unreadable, or a .gz cut in half
+            self.trouble = str(error) or type(error).__name__
+        yield rows
+
+    def _open(self) -> Any:  # noqa: ANN401 - a binary file of either kind
+        return gzip.open(self.path) if self.path.suffix == ".gz" else self.path.open("rb")
+
+    def _take(
+        self,
+        line: bytes,
+        event_id: Callable[[], str],
+        salt: bytes,
+        rows: dict[str, list[tuple[Any, ...]]],
+    ) -> None:
+        if not line.strip():
+            return
+        try:
+            for row in read_row(json.loads(line), event_id=event_id, salt=salt):
+                rows[row.table].append(row.values)
+                self.flagged += bool(row.flags)
+        except (Refused, ValueError, RecursionError):
+            self.refused += 1
+
+
+def _is_log(home: Home, path: Path) -> bool:
+    return path.parent.parent.name == "log" and path.parent.parent.parent == home.root
+
+
+def _log_key(home: Home, path: Path) -> str:
+    """Return the name telemetry_log_files has for a file, compressed or not."""
+    return home.name_of(path).removesuffix(".gz")
+
+
+def _mark(path: Path) -> str:
+    try:
+        stat = path.stat()
+    except OSError:
+        return "gone"
+    return f"{stat.st_size}-{stat.st_mtime_ns}"
+
+
+def _loaded_bytes(connection: sqlite3.Connection) -> dict[str, int]:
+    return dict(connection.execute("SELECT path, loaded_bytes FROM telemetry_log_files"))
+
+
+def _max_id(connection: sqlite3.Connection, table: str) -> int:
+    row = connection.execute(f"SELECT max(id) FROM {TABLES[table].sql_name}").fetchone()
+    return int(row[0] or 0)
+
+
+def _database_problem(home: Home, error: sqlite3.Error) -> Problem:
+    if "locked" in str(error) or "busy" in str(error):
+        return Problem(
+            "locked",
+            str(home.database),
+            "Another program holds the database; rows newer than the last visit are missing.",
+            "Wait a moment and reload. If it stays, close the program that has it open.",
+        )
+    return Problem(
+        "corrupt",
+        str(home.database),
+        f"SQLite cannot read the database ({error}). What was read before, the event log and the "
+        "inbox are shown.",
+        "Restore a backup, or move the file away and run `python -m ingest load` on the log files.",
+    )
+
+
+# --- one refresh -----------------------------------------------------------------------------
+
+
+class _Refresh:
+    """One pass over all origins of a home, inside the manifest's write lock."""
+
+    def __init__(self, home: Home, progress: Callable[[int, int], None] | None) -> None:
+        self.home = home
+        self.progress = progress
+        self.snapshot = Snapshot()
+        self.deleted: set[str] = set()  # ids somebody removed: no origin may show them
+        self.loaded: dict[str, int] = {}
+        self.own: sqlite3.Connection | None = None  # our database, while it can be asked
+
+    def run(self) -> Snapshot:
+        with contextlib.ExitStack() as open_files:
+            self.manifest = _Manifest(self.home.columnar)
+            open_files.callback(self.manifest.close)
+            if self.manifest.fact("layout") != LAYOUT:
+                self._start_over()
+            self._database(open_files)
+            self._files()
+            self._compact()
+            for segment in self.manifest.segments():
+                path = self.manifest.folder / segment.file
+                self.snapshot.segments[segment.source].append(path)
+            self.manifest.commit()
+            self.manifest.sweep()
+        return self.snapshot
+
+    def _start_over(self) -> None:
+        self.manifest.clear()
+        self.manifest.set_fact("layout", LAYOUT)
+
+    # -- the database --
+
+    def _database(self, open_files: contextlib.ExitStack) -> None:
+        if not self.home.database.exists():
+            self.manifest.drop_origin(DATABASE)
+            return
+        try:
+            connection = database.connect(self.home.database)
+            open_files.callback(connection.close)
+            # one read transaction: offsets, changes and rows belong together
+            connection.execute("BEGIN")
+            if database.is_ours(connection):
+                self._own_database(connection)
+                self.own = connection
+            else:
+                self._old_database(connection)
+        except sqlite3.DatabaseError as error:
+            self.snapshot.problems.append(_database_problem(self.home, error))
+
+    def _own_database(self, connection: sqlite3.Connection) -> None:
+        identity = self._identity(connection)
+        if self.manifest.fact("identity") != identity or self._went_back(connection):
+            self._start_over()
+            self.manifest.set_fact("identity", identity)
+        self.loaded = _loaded_bytes(connection)
+        self.deleted = {
+            key
+            for (key,) in connection.execute(
+                "SELECT event_id FROM telemetry_changes WHERE kind = 'deleted'"
+            )
+        }
+        updated = self._changes(connection)
+        for table in TABLES:
+            self._append_rows(connection, table, updated.get(table, []))
+
+    @staticmethod
+    def _identity(connection: sqlite3.Connection) -> str:
+        row = connection.execute(
+            "SELECT applied_at FROM _sqlite_migrations ORDER BY rowid LIMIT 1"
+        ).fetchone()
+        return str(row[0]) if row else "ours"
+
+    def _went_back(self, connection: sqlite3.Connection) -> bool:
+        """Tell whether the file is an earlier state of the one copied: a restored backup."""
+        for table in TABLES:
+            mark = int(self.manifest.fact(f"watermark-{table}") or 0)
+            highest = connection.execute(
+                "SELECT seq FROM sqlite_sequence WHERE name = ?", (TABLES[table].sql_name,)
+            ).fetchone()
+            if mark > (int(highest[0]) if highest else 0):
+                return True
+        seen = int(self.manifest.fact("changes") or 0)
+        last = connection.execute("SELECT max(seq) FROM telemetry_changes").fetchone()[0] or 0
+        return seen > last
+
+    def _changes(self, connection: sqlite3.Connection) -> dict[str, list[int]]:
+        """Take deleted and updated rows out of the segments; return the ids to read again."""
+        seen = int(self.manifest.fact("changes") or 0)
+        rows = connection.execute(
+            "SELECT seq, source, row_id, event_id, kind FROM telemetry_changes WHERE seq > ?",
+            (seen,),
+        ).fetchall()
+        if not rows:
+            return {}
+        gone: dict[str, set[str]] = {}
+        again: dict[str, set[int]] = {}
+        span: dict[str, tuple[int, int]] = {}
+        for _, source, row, key, kind in rows:
+            gone.setdefault(source, set()).add(key)
+            low, high = span.get(source, (row, row))
+            span[source] = (min(low, row), max(high, row))
+            if kind == "updated" and row <= int(self.manifest.fact(f"watermark-{source}") or 0):
+                again.setdefault(source, set()).add(row)
+        for source, keys in gone.items():
+            self._remove(source, keys, span[source])
+        self.manifest.set_fact("changes", rows[-1][0])
+        return {source: sorted(ids) for source, ids in again.items()}
+
+    def _remove(
+        self, source: str, keys: set[str], ids: tuple[int, int] | None, *, files_only: bool = False
+    ) -> None:
+        """Rewrite the segments that hold any of these keys without them."""
+        wanted = pl.Series(sorted(keys), dtype=pl.String)
+        for segment in self.manifest.segments(source):
+            if segment.origin == DATABASE:
+                out_of_reach = ids and (segment.last_id < ids[0] or segment.first_id > ids[1])
+                if files_only or out_of_reach:
+                    continue
+            column = pl.scan_parquet(self.manifest.folder / segment.file).select(_KEY[source])
+            hits = column.filter(pl.col(_KEY[source]).is_in(wanted.implode())).collect()
+            if hits.is_empty():
+                continue
+            kept = self.manifest.read(segment).filter(
+                ~pl.col(_KEY[source]).is_in(hits.to_series().implode())
+            )
+            self.manifest.drop(segment)
+            if not kept.is_empty():
+                self.manifest.add(source, segment.origin, kept, segment.first_id, segment.last_id)
+
+    def _append_rows(self, connection: sqlite3.Connection, table: str, again: list[int]) -> None:
+        mark = int(self.manifest.fact(f"watermark-{table}") or 0)
+        highest = _max_id(connection, table)
+        name = TABLES[table].sql_name
+        if again:
+            self._reread(connection, table, again)
+        new = connection.execute(f"SELECT count(*) FROM {name} WHERE id > ?", (mark,)).fetchone()[0]
+        if new < SEGMENT_ROWS_MIN:
+            if new:
+                self.snapshot.database_rows[table] = (mark, highest)
+                keys = connection.execute(f"SELECT {_KEY[table]} FROM {name} WHERE id > ?", (mark,))
+                self._claim(table, {key for (key,) in keys})
+            return
+        columns = ["id", *TABLES[table].column_names]
+        sql, values = database.select(table, columns, above=mark, up_to=highest)
+        done = 0
+        held: list[tuple[Any, ...]] = []
+        for rows in database.batches(connection, f"{sql} ORDER BY id", values):
+            held += rows
+            done += len(rows)
+            if self.progress is not None:
+                self.progress(done, new)
+            if len(held) >= SEGMENT_ROWS_MAX:
+                self._flush(table, held)
+                held = []
+        if held:
+            self._flush(table, held)
+        self.manifest.set_fact(f"watermark-{table}", highest)
+
+    def _flush(self, table: str, held: list[tuple[Any, ...]]) -> None:
+        frame = typed(table, [row[1:] for row in held])
+        self._claim(table, set(frame[_KEY[table]]))
+        if not frame.is_empty():
+            self.manifest.add(table, DATABASE, frame, held[0][0], held[-1][0])
+
+    def _reread(self, connection: sqlite3.Connection, table: str, ids: list[int]) -> None:
+        rows: list[tuple[Any, ...]] = []
+        for one in ids:
+            sql, values = database.select(
+                table, list(TABLES[table].column_names), above=one - 1, up_to=one
+            )
+            rows += connection.execute(sql, values)
+        frame = typed(table, rows)
+        if not frame.is_empty():
+            self.manifest.add(table, DATABASE, frame, ids[0], ids[-1])
+
+    def _claim(self, table: str, keys: set[str]) -> None:
+        """Take rows the database now has out of the segments made from files."""
+        if any(one.origin != DATABASE for one in self.manifest.segments(table)):
+            self._remove(table, keys, None, files_only=True)
+
+    def _old_database(self, connection: sqlite3.Connection) -> None:
+        wal = self.home.database.with_name(self.home.database.name + "-wal")
+        mark = f"{_mark(self.home.database)}/{_mark(wal)}"
+        known = self.manifest.origins().get(DATABASE)
+        if known is None or known["mark"] != mark:
+            self._start_over()
+            rows, refused = database.read_old(connection, self.home.database.name)
+            for table, values in rows.items():
+                for start in range(0, len(values), SEGMENT_ROWS_MAX):
+                    frame = typed(table, values[start : start + SEGMENT_ROWS_MAX])
+                    if not frame.is_empty():
+                        self.manifest.add(table, DATABASE, frame, start, start + frame.height)
+            self.manifest.set_origin(DATABASE, mark, refused=refused)
+            known = self.manifest.origins()[DATABASE]
+        if known["refused"]:
+            self.snapshot.problems.append(_refused_problem(str(self.home.database), known))
+
+    # -- files --
+
+    def _files(self) -> None:
+        self._inbox({f"inbox:{self.home.name_of(path)}": path for path in self.home.inbox_files()})
+        self._logs({f"log:{_log_key(self.home, path)}": path for path in self.home.log_files()})
+        for origin, facts in self.manifest.origins().items():
+            name = origin.partition(":")[2]
+            if facts["trouble"]:
+                self.snapshot.problems.append(_trouble_problem(name, facts))
+            if facts["refused"] and origin != DATABASE:
+                self.snapshot.problems.append(_refused_problem(name, facts))
+
+    def _inbox(self, files: dict[str, Path]) -> None:
+        known = {
+            origin: facts
+            for origin, facts in self.manifest.origins().items()
+            if origin.startswith("inbox:")
+        }
+        marks = {origin: _mark(path) for origin, path in files.items()}
+        if any(marks.get(origin) != facts["mark"] for origin, facts in known.items()):
+            # a row kept out as a duplicate of a changed file may be due now: read all again
+            for origin in known:
+                self.manifest.drop_origin(origin)
+            known = {}
+        for origin, path in files.items():
+            if origin not in known:
+                self._read_file(origin, _FileReader(self.home, path), mark=marks[origin])
+
+    def _logs(self, files: dict[str, Path]) -> None:
+        known = self.manifest.origins()
+        for origin in known:
+            if origin.startswith("log:") and origin not in files:
+                self.manifest.drop_origin(origin)
+        for origin, path in files.items():
+            self._read_log(origin, path, known.get(origin))
+
+    def _read_log(self, origin: str, path: Path, known: dict[str, Any] | None) -> None:
+        start = max(
+            self.loaded.get(_log_key(self.home, path), 0), int(known["mark"]) if known else 0
+        )
+        if path.suffix != ".gz" and path.stat().st_size <= start:
+            return
+        self._read_file(origin, _FileReader(self.home, path, start), mark=None)
+
+    def _read_file(self, origin: str, reader: _FileReader, *, mark: str | None) -> None:
+        """Read a file on; rows become segments, or stay in memory while they are few."""
+        before = self.manifest.origins().get(origin, {"refused": 0, "flagged": 0})
+        lasting = mark is not None
+        for batch in reader.batches():
+            frames = {table: self._unseen(table, rows) for table, rows in batch.items() if rows}
+            lasting = lasting or sum(frame.height for frame in frames.values()) >= SEGMENT_ROWS_MIN
+            for table, frame in frames.items():
+                if lasting and not frame.is_empty():
+                    self.manifest.add(table, origin, frame, 0, 0)
+                elif not frame.is_empty():
+                    self.snapshot.tail[table] = pl.concat([self.snapshot.tail[table], frame])
+            if self.progress is not None:
+                self.progress(reader.end - reader.start, 0)
+        facts = {
+            "refused": before["refused"] + reader.refused,
+            "flagged": before["flagged"] + reader.flagged,
+            "trouble": reader.trouble,
+        }
+        if lasting:
+            self.manifest.set_origin(origin, mark or str(reader.end), **facts)
+        elif reader.refused:
+            name = origin.partition(":")[2]
+            self.snapshot.problems.append(_refused_problem(name, facts))
+
+    def _unseen(self, table: str, rows: list[tuple[Any, ...]]) -> pl.DataFrame:
+        """Return the rows no origin has yet and nobody deleted, as a frame."""
+        key = _KEY[table]
+        frame = typed(table, rows).unique(key, keep="first", maintain_order=True)
+        if self.deleted:
+            frame = frame.filter(~pl.col(key).is_in(list(self.deleted)))
+        frame = frame.join(self.snapshot.tail[table], on=key, how="anti", maintain_order="left")
+        seen = self._known_to_database(table, frame) | self._known_to_segments(table, frame)
+        return frame.filter(~pl.col(key).is_in(list(seen))) if seen else frame
+
+    def _known_to_database(self, table: str, frame: pl.DataFrame) -> set[str]:
+        """Return which of these ids the database has: a search in its index, one by one."""
+        if self.own is None:
+            return set()
+        query = f"SELECT 1 FROM {TABLES[table].sql_name} WHERE {_KEY[table]} = ?"
+        find = self.own.execute
+        return {key for key in frame[_KEY[table]] if find(query, (key,)).fetchone()}
+
+    def _known_to_segments(self, table: str, frame: pl.DataFrame) -> set[str]:
+        """Return which of these ids are in segments the database cannot answer for."""
+        files = [
+            self.manifest.folder / one.file
+            for one in self.manifest.segments(table)
+            if self.own is None or one.origin != DATABASE
+        ]
+        if not files or frame.is_empty():
+            return set()
+        keys = pl.scan_parquet(files).select(_KEY[table])
+        known = keys.filter(pl.col(_KEY[table]).is_in(frame[_KEY[table]].implode()))
+        return set(known.collect().to_series())
+
+    # -- upkeep --
+
+    def _compact(self) -> None:
+        """Merge small segments, so that many small arrivals do not become many files."""
+        groups: dict[tuple[str, str], list[_Segment]] = {}
+        for segment in self.manifest.segments():
+            if segment.rows < SEGMENT_ROWS_MAX // 2:
+                groups.setdefault((segment.source, segment.origin), []).append(segment)
+        for (source, origin), small in groups.items():
+            if len(small) <= SEGMENTS_SMALL_MAX:
+                continue
+            held: list[_Segment] = []
+            for segment in sorted(small, key=lambda one: one.first_id):
+                if held and sum(one.rows for one in held) + segment.rows > SEGMENT_ROWS_MAX:
+                    self._merge(source, origin, held)
+                    held = []
+                held.append(segment)
+            self._merge(source, origin, held)
+
+    def _merge(self, source: str, origin: str, held: list[_Segment]) -> None:
+        if len(held) < 2:  # noqa: PLR2004 - one segment is merged already
+            return
+        frame = pl.concat([self.manifest.read(one) for one in held])
+        first, last = min(one.first_id for one in held), max(one.last_id for one in held)
+        self.manifest.add(source, origin, frame, first, last)
+        for one in held:
+            self.manifest.drop(one)
+
+
+def _refused_problem(name: str, facts: dict[str, Any]) -> Problem:
+    return Problem(
+        "quarantined",
+        name,
+        f"{facts['refused']:,} lines of {name} could not be read and are left out.",
+        f"Run `python -m ingest load {name}` to see each one with its reason.",
+        facts["refused"],
+    )
+
+
+def _trouble_problem(name: str, facts: dict[str, Any]) -> Problem:
+    return Problem(
+        "unreadable",
+        name,
+        f"{name} cannot be read to its end: {facts['trouble']}.",
+        "Replace the file with a whole copy; what came before the fault is shown.",
+    )
+
+
+def fingerprint(home: Home) -> str:
+    """Return a cheap value that changes when the files of a home do."""
+    parts = [str(home.path)]
+    watched = [
+        home.database,
+        home.database.with_name(home.database.name + "-wal"),
+        home.root / "telemetry.toml",
+        *home.inbox_files(),
+        *home.log_files(),
+    ]
+    for path in watched:
+        with contextlib.suppress(OSError):
+            stat = os.stat(path)  # noqa: PTH116 - thousands of log files; Path.stat is slower
+            parts.append(f"{path}:{stat.st_size}:{stat.st_mtime_ns}")
+    return hashlib.blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()

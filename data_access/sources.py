@@ -1,0 +1,283 @@
+"""One typed lazy frame per table over everything on disk: the only way in for metrics and pages."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from data_access import database
+from data_access.columnar import Snapshot, fingerprint, refresh
+from data_access.errors import Problem
+from data_access.filters import DIMENSIONS, STAGES
+from data_access.home import Home, Settings, open_home, settings
+from data_access.schema import SCHEMAS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from data_access.filters import Filters
+
+SNAPSHOTS_MAX: Final = 4  # homes (and their versions) whose state is remembered
+CHOICES_MAX: Final = 500
+EARLIEST_CLOCK: Final = datetime(2000, 1, 1, tzinfo=UTC)
+LATEST_CLOCK_AHEAD: Final = timedelta(days=1)
+
+
+@dataclass(slots=True)
+class _State:
+    """What is known about one home at one version; the small frames are computed when asked."""
+
+    home: Home
+    snapshot: Snapshot
+    settings: Settings
+    first_seen: pl.DataFrame | None = None
+    choices: dict[str, list[str]] = field(default_factory=dict)
+    times: pl.DataFrame | None = None
+
+
+_states: OrderedDict[tuple[str, str], _State] = OrderedDict()
+_states_lock = threading.Lock()
+
+
+def version(home: str | Path | None = None) -> str:
+    """Return a cheap value that changes whenever the data of a home does."""
+    return fingerprint(open_home(home))
+
+
+def _state(
+    home: str | Path | None, *, progress: Callable[[int, int], None] | None = None
+) -> _State:
+    place = open_home(home)
+    key = (str(place.path), fingerprint(place))
+    with _states_lock:
+        if key not in _states:
+            _states[key] = _State(place, refresh(place, progress=progress), settings(place.path))
+            while len(_states) > SNAPSHOTS_MAX:
+                _states.popitem(last=False)
+        _states.move_to_end(key)
+        return _states[key]
+
+
+def prepare(
+    home: str | Path | None = None, *, progress: Callable[[int, int], None] | None = None
+) -> str:
+    """Bring the fast copy up to date and return the version; `progress(done, total)` is called."""
+    return fingerprint(_state(home, progress=progress).home)
+
+
+def scan(
+    table: str,
+    home: str | Path | None = None,
+    *,
+    since: datetime | None = None,
+    filters: Filters | None = None,
+) -> pl.LazyFrame:
+    """Return everything a home holds of one table as a typed lazy frame.
+
+    Parameters
+    ----------
+    table : "events", "errors", "traces" or "sessions".
+    home : a folder, a database or a JSONL file; $TELEMETRY_HOME or ./telemetry when not given.
+    since : leave out rows before this instant; a metric's lookback.
+    filters : keep rows of the chosen tiers, channels, ...; the window is not applied here.
+
+    Returns
+    -------
+    LazyFrame of `data_access.schema.SCHEMAS[table]`, each event_id once, in no promised order.
+
+    Raises
+    ------
+    DataUnavailable : when there is nothing at `home`.
+    KeyError : when the table is unknown.
+    """
+    if table not in SCHEMAS:
+        raise KeyError(f"Unknown table {table!r}. The tables are {', '.join(SCHEMAS)}.")
+    state = _state(home)
+    frame = _everything(state, table, since=since, filters=filters)
+    if since is not None:
+        time_column = "start_time" if table == "sessions" else "timestamp"
+        frame = frame.filter(pl.col(time_column) >= pl.lit(since).cast(pl.Datetime("ms", "UTC")))
+    if filters is not None:
+        predicate = filters.predicate(table)
+        if predicate is not None:
+            frame = frame.filter(predicate)
+        if filters.stages and set(filters.stages) != set(STAGES):
+            frame = _of_stage(state, frame, filters.stages[0])
+    return frame
+
+
+def _everything(
+    state: _State, table: str, *, since: datetime | None = None, filters: Filters | None = None
+) -> pl.LazyFrame:
+    snapshot = state.snapshot
+    parts = []
+    if snapshot.segments[table]:
+        parts.append(pl.scan_parquet(snapshot.segments[table]))
+    if table in snapshot.database_rows:
+        above, up_to = snapshot.database_rows[table]
+        parts.append(
+            database.lazy(
+                state.home.database,
+                table,
+                above=above,
+                up_to=up_to,
+                filters=filters,
+                since=since,
+            )
+        )
+    tail = snapshot.tail[table]
+    if not tail.is_empty() or not parts:
+        parts.append(tail.lazy())
+    return parts[0] if len(parts) == 1 else pl.concat(parts)
+
+
+def _of_stage(state: _State, frame: pl.LazyFrame, stage: str) -> pl.LazyFrame:
+    """Keep the rows of one stage's people, told from all history whatever the filters."""
+    testers = state.settings.testers
+    if testers:
+        closed = pl.col("user_id_hash").is_in(testers)
+        return frame.filter(closed if stage == "closed-beta" else ~closed)
+    opened = state.settings.open_beta_date
+    if opened is None:
+        return frame.filter(pl.lit(stage == "open-beta"))
+    if state.first_seen is None:
+        state.first_seen = (
+            _everything(state, "events")
+            .group_by("user_id_hash")
+            .agg(pl.col("timestamp").min().alias("first_seen"))
+            .collect()
+        )
+    # the day begins at midnight in the team's timezone
+    instant = pl.col("first_seen").dt.convert_time_zone(state.settings.timezone).dt.date()
+    early = state.first_seen.filter(instant < opened)["user_id_hash"]
+    closed = pl.col("user_id_hash").is_in(early.implode())
+    return frame.filter(closed if stage == "closed-beta" else ~closed)
+
+
+def stages(home: str | Path | None = None) -> tuple[str, ...]:
+    """Return the stages this home can tell apart: none without testers and open-beta date."""
+    found = _state(home).settings
+    return STAGES if found.testers or found.open_beta_date else ()
+
+
+def choices(home: str | Path | None = None) -> dict[str, list[str]]:
+    """Return, per field of Filters, the values found in the data, most frequent first."""
+    state = _state(home)
+    if not state.choices:
+        for name, dimension in DIMENSIONS.items():
+            if name == "stages":
+                state.choices[name] = list(stages(home))
+                continue
+            counts = pl.concat(
+                [
+                    _everything(state, table).group_by(dimension.column).agg(pl.len().alias("n"))
+                    for table in dimension.tables
+                    if table != "sessions"
+                ]
+            )
+            state.choices[name] = (
+                counts.group_by(dimension.column)
+                .agg(pl.col("n").sum())
+                .filter(pl.col(dimension.column).is_not_null() & (pl.col(dimension.column) != ""))
+                .sort(pl.col("n"), dimension.column, descending=[True, False])
+                .head(CHOICES_MAX)
+                .collect()[dimension.column]
+                .to_list()
+            )
+    return state.choices
+
+
+def _times(state: _State) -> pl.DataFrame:
+    """Return one row per table and day: rows of it and the latest instant."""
+    if state.times is None:
+        state.times = pl.concat(
+            [
+                _everything(state, table)
+                .group_by(pl.col("timestamp").dt.date().alias("day"))
+                .agg(pl.len().alias("rows"), pl.col("timestamp").max().alias("latest"))
+                .with_columns(pl.lit(table).alias("table"))
+                for table in ("events", "errors", "traces")
+            ]
+        ).collect()
+    return state.times
+
+
+def data_as_of(home: str | Path | None = None, *, now: datetime | None = None) -> datetime | None:
+    """Return the latest instant in the data that a right clock could have written, or None."""
+    limit = (now or datetime.now(UTC)) + LATEST_CLOCK_AHEAD
+    past = _times(_state(home)).filter(pl.col("latest") <= limit)
+    latest = past["latest"].max()
+    return latest if isinstance(latest, datetime) else None
+
+
+def last_day(
+    home: str | Path | None = None, *, now: datetime | None = None, timezone: str = "UTC"
+) -> date | None:
+    """Return the last calendar day with data, days in the future left out, or None."""
+    latest = data_as_of(home, now=now)
+    if latest is None:
+        return None
+    row = pl.DataFrame({"at": [latest]}).select(
+        pl.col("at").dt.convert_time_zone(timezone).dt.date()
+    )
+    return row.item()  # type: ignore[no-any-return]
+
+
+def problems(home: str | Path | None = None, *, now: datetime | None = None) -> list[Problem]:
+    """Return everything that is wrong with the data, worst first, for the app to show."""
+    state = _state(home)
+    found = [*state.snapshot.problems, *state.settings.problems]
+    found += _kept_in_database(state)
+    found += _odd_clocks(state, now or datetime.now(UTC))
+    return found
+
+
+def _kept_in_database(state: _State) -> list[Problem]:
+    """Return what loading put aside: quarantined lines by file and reason."""
+    if not state.home.database.exists():
+        return []
+    try:
+        with contextlib.closing(database.connect(state.home.database)) as connection:
+            if not database.is_ours(connection):
+                return []
+            rows = connection.execute(
+                "SELECT file, reason, count(*) FROM telemetry_quarantine "
+                "GROUP BY file, reason ORDER BY 3 DESC LIMIT 20"
+            ).fetchall()
+    except sqlite3.Error:
+        return []  # said by the snapshot already
+    return [
+        Problem(
+            "quarantined",
+            file,
+            f"{count:,} lines of {file} were put aside: {reason}.",
+            "See them in the table telemetry_quarantine, mend the file and load it again.",
+            count,
+        )
+        for file, reason, count in rows
+    ]
+
+
+def _odd_clocks(state: _State, now: datetime) -> list[Problem]:
+    times = _times(state)
+    ahead = times.filter(pl.col("day") > (now + LATEST_CLOCK_AHEAD).date())["rows"].sum()
+    behind = times.filter(pl.col("day") < EARLIEST_CLOCK.date())["rows"].sum()
+    return [
+        Problem(
+            "clock",
+            "the data",
+            f"{count:,} rows are dated {when}. They are kept, but lie outside every usual span.",
+            "Check the clock of the machines that wrote them.",
+            int(count),
+        )
+        for count, when in ((ahead, "in the future"), (behind, "before the year 2000"))
+        if count
+    ]

@@ -1,0 +1,271 @@
+"""The path of a row to disk: one line in the event log first, then one row in SQLite.
+
+A row is durable when its line is in the log. When SQLite cannot take it, the log carries on and
+`replay` brings the row in later. Nothing here samples, scrubs or swallows an error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sqlite3
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ingest.migrate import open_database
+from ingest.vocabulary import (
+    DATABASE_FILE,
+    LOG_FOLDER,
+    QUARANTINE_CHARS_MAX,
+    TABLES,
+    Refused,
+    Row,
+    read_row,
+    row_id,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+ROTATE_BYTES: Final = 100 * 1024 * 1024
+BATCH_ROWS_MAX: Final = 10_000
+_BINARY: Final = getattr(os, "O_BINARY", 0)  # Windows would write \\r\\n
+
+_INSERTS: Final = {
+    name: (
+        f"INSERT INTO {table.sql_name} ({', '.join(table.column_names)}) "
+        f"VALUES ({', '.join('?' * len(table.columns))}) "
+        f"ON CONFLICT ({'session_id' if name == 'sessions' else 'event_id'}) DO NOTHING"
+    )
+    for name, table in TABLES.items()
+}
+
+
+def insert_rows(connection: sqlite3.Connection, table: str, rows: Iterable[tuple[Any, ...]]) -> int:
+    """Insert rows in table column order and return how many were new.
+
+    Known ids are left as they are, and ids that were deleted stay deleted. The caller commits.
+    """
+    before = connection.total_changes
+    connection.executemany(_INSERTS[table], _not_deleted(connection, rows))
+    return connection.total_changes - before
+
+
+def _not_deleted(
+    connection: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]
+) -> Iterable[tuple[Any, ...]]:
+    """Leave out rows somebody deleted: a replay must not bring them back."""
+    deleted = "SELECT 1 FROM telemetry_changes WHERE kind = 'deleted'"
+    if connection.execute(f"{deleted} LIMIT 1").fetchone() is None:
+        return rows
+    query = f"{deleted} AND event_id = ? LIMIT 1"
+    return [row for row in rows if connection.execute(query, (row[0],)).fetchone() is None]
+
+
+def to_line(row: Row) -> bytes:
+    """Return the log line of a row: its columns by name, nulls left out."""
+    columns = TABLES[row.table].column_names
+    record = {
+        name: value for name, value in zip(columns, row.values, strict=True) if value is not None
+    }
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+@dataclass(slots=True)
+class Quarantined:
+    """A line that could not become a row, and why."""
+
+    file: str
+    line: int
+    reason: str
+    text: str
+
+
+def parse_line(
+    line: bytes, *, file: str, number: int, event_id: Callable[[], str], salt: bytes = b""
+) -> list[Row] | Quarantined:
+    """Return the rows of one line, or why it was refused."""
+    try:
+        return read_row(json.loads(line), event_id=event_id, salt=salt)
+    except Refused as refusal:
+        return quarantined(file, number, str(refusal), line)
+    except (ValueError, RecursionError) as error:
+        return quarantined(file, number, f"not JSON: {error}", line)
+
+
+def quarantined(file: str, number: int, reason: str, line: bytes) -> Quarantined:
+    """Return the quarantine record of a line, cut to its limit."""
+    text = line[:QUARANTINE_CHARS_MAX].decode("utf-8", "replace").replace("\0", "")
+    return Quarantined(file, number, reason, text.rstrip("\r\n"))
+
+
+def insert_quarantined(connection: sqlite3.Connection, refused: Sequence[Quarantined]) -> None:
+    """Keep refused lines; the same line of the same file is kept once."""
+    connection.executemany(
+        "INSERT INTO telemetry_quarantine (file, line, reason, text) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT DO NOTHING",
+        [(one.file, one.line, one.reason, one.text) for one in refused],
+    )
+
+
+def replay(connection: sqlite3.Connection, home: Path, path: Path) -> int:
+    """Bring the lines of one log file that SQLite has not seen into the tables.
+
+    Only whole lines are read: a line still being written waits for its end. Returns how many
+    rows were new. Rows and offset are written in one transaction per batch.
+    """
+    name = path.relative_to(home).as_posix()
+    added = 0
+    while True:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            start = loaded_bytes(connection, name)
+            lines, end = _whole_lines(path, start)
+            added += _store_lines(connection, name, lines)
+            _set_loaded_bytes(connection, name, end)
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+        if len(lines) < BATCH_ROWS_MAX:
+            return added
+
+
+def _store_lines(
+    connection: sqlite3.Connection, name: str, lines: Sequence[tuple[int, bytes]]
+) -> int:
+    rows: dict[str, list[tuple[Any, ...]]] = {}
+    refused: list[Quarantined] = []
+    for offset, line in lines:
+        if not line.strip():
+            continue
+        parsed = parse_line(
+            line, file=name, number=offset, event_id=partial(row_id, "log", name, offset)
+        )
+        if isinstance(parsed, Quarantined):
+            refused.append(parsed)
+        else:
+            for row in parsed:
+                rows.setdefault(row.table, []).append(row.values)
+    insert_quarantined(connection, refused)
+    return sum(insert_rows(connection, table, batch) for table, batch in rows.items())
+
+
+def loaded_bytes(connection: sqlite3.Connection, name: str) -> int:
+    """Return how many bytes of this log file are in the tables."""
+    row = connection.execute(
+        "SELECT loaded_bytes FROM telemetry_log_files WHERE path = ?", (name,)
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _set_loaded_bytes(connection: sqlite3.Connection, name: str, end: int) -> None:
+    connection.execute(
+        "INSERT INTO telemetry_log_files (path, loaded_bytes) VALUES (?, ?) "
+        "ON CONFLICT (path) DO UPDATE SET loaded_bytes = excluded.loaded_bytes",
+        (name, end),
+    )
+
+
+def _whole_lines(path: Path, offset: int) -> tuple[list[tuple[int, bytes]], int]:
+    lines: list[tuple[int, bytes]] = []
+    with path.open("rb") as log:
+        log.seek(offset)
+        for line in log:
+            if len(lines) == BATCH_ROWS_MAX or not line.endswith(b"\n"):
+                break
+            lines.append((offset, line))
+            offset += len(line)
+    return lines, offset
+
+
+def _last_byte(descriptor: int) -> bytes:
+    os.lseek(descriptor, -1, os.SEEK_END)
+    return os.read(descriptor, 1)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class Writer:
+    """Appends rows to this process's own log file and then stores them in telemetry.db.
+
+    Parameters
+    ----------
+    home : the telemetry home; made when missing.
+    now : the clock, which names the day's folder.
+    name : the writer's own file name; one writer per file.
+    rotate_bytes : a log file that has reached this size is followed by the next one.
+    """
+
+    home: Path
+    now: Callable[[], datetime] = _utc_now
+    name: str = ""
+    rotate_bytes: int = ROTATE_BYTES
+    last_error: str | None = field(default=None, init=False)
+    _connection: sqlite3.Connection | None = field(default=None, init=False)
+    _log: Path | None = field(default=None, init=False)
+    _sequence: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.home = Path(self.home)
+        self.name = self.name or f"{os.getpid()}-{secrets.token_hex(4)}"
+
+    def write(self, rows: Sequence[Row]) -> bool:
+        """Log the rows, then store them; tell whether SQLite has them too.
+
+        Raises
+        ------
+        OSError : when the log cannot take the lines; then nothing was stored either.
+        """
+        if not rows:
+            return True
+        log = self._append(b"".join(to_line(row) for row in rows))
+        try:
+            if self._connection is None:
+                self._connection = open_database(self.home / DATABASE_FILE)
+            replay(self._connection, self.home, log)
+        except sqlite3.Error as error:  # the line is safe in the log; a later replay stores it
+            self.last_error = str(error)
+            return False
+        self.last_error = None
+        return True
+
+    def close(self) -> None:
+        """Close the database; the log needs no closing."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _append(self, data: bytes) -> Path:
+        path = self._log_path()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | _BINARY, 0o600)
+        try:
+            size = os.fstat(descriptor).st_size
+            if size and _last_byte(descriptor) != b"\n":
+                data = b"\n" + data  # a torn last line costs itself, never the next one
+            written = os.write(descriptor, data)
+            if written != len(data):
+                raise OSError(
+                    f"{path} took {written} of {len(data)} bytes. Free some disk space; "
+                    "the lines will be written again."
+                )
+        finally:
+            os.close(descriptor)
+        return path
+
+    def _log_path(self) -> Path:
+        folder = self.home / LOG_FOLDER / self.now().strftime("%Y-%m-%d")
+        if self._log is None or self._log.parent != folder:
+            self._sequence = 1
+        elif self._log.exists() and self._log.stat().st_size >= self.rotate_bytes:
+            self._sequence += 1
+        self._log = folder / f"{self.name}-{self._sequence:04d}.jsonl"
+        return self._log
