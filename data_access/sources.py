@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SNAPSHOTS_MAX: Final = 4  # homes (and their versions) whose state is remembered
 CHOICES_MAX: Final = 500
+PROBLEMS_MAX: Final = 20
 EARLIEST_CLOCK: Final = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST_CLOCK_AHEAD: Final = timedelta(days=1)
 
@@ -250,7 +251,12 @@ def _kept_in_database(state: _State) -> list[Problem]:
                 return []
             rows = connection.execute(
                 "SELECT file, reason, count(*) FROM telemetry_quarantine "
-                "GROUP BY file, reason ORDER BY 3 DESC LIMIT 20"
+                "GROUP BY file, reason ORDER BY 3 DESC LIMIT ?",
+                (PROBLEMS_MAX,),
+            ).fetchall()
+            flagged = connection.execute(
+                "SELECT file, field, rows FROM telemetry_flags ORDER BY rows DESC LIMIT ?",
+                (PROBLEMS_MAX,),
             ).fetchall()
     except sqlite3.Error:
         return []  # said by the snapshot already
@@ -263,6 +269,15 @@ def _kept_in_database(state: _State) -> list[Problem]:
             count,
         )
         for file, reason, count in rows
+    ] + [
+        Problem(
+            "flagged",
+            file,
+            f"{count:,} rows of {file} had an unusable or unusual {name}; they are shown without.",
+            f"Mend {name} where the file is written, if the pages miss it.",
+            count,
+        )
+        for file, name, count in flagged
     ]
 
 

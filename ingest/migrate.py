@@ -81,11 +81,10 @@ _BOOKKEEPING: Final = (
   id INTEGER PRIMARY KEY AUTOINCREMENT, file TEXT NOT NULL, line INTEGER NOT NULL,
   reason TEXT NOT NULL, text TEXT NOT NULL,
   created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP, UNIQUE (file, line, text))""",
-    # one row per load: accepted + duplicates + quarantined = lines
-    """CREATE TABLE telemetry_loads (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, file TEXT NOT NULL, lines INTEGER NOT NULL,
-  accepted INTEGER NOT NULL, duplicates INTEGER NOT NULL, quarantined INTEGER NOT NULL,
-  flagged TEXT NOT NULL, created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP)""",
+    # values that were kept out of otherwise good rows, counted by file and field
+    """CREATE TABLE telemetry_flags (
+  file TEXT NOT NULL, field TEXT NOT NULL, rows INTEGER NOT NULL,
+  PRIMARY KEY (file, field)) WITHOUT ROWID""",
 )
 
 MIGRATIONS: Final[dict[str, Callable[[sqlite3.Connection], None]]] = {"0001_tables": _tables}

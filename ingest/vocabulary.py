@@ -427,6 +427,8 @@ class _Reader:
         value = self.first(*names)
         if value is None:
             return None
+        if type(value) is str and value.isascii() and len(value) <= limit and "\0" not in value:
+            return value  # nearly every value; the checks below cost five times as much
         if isinstance(value, (dict, list)):
             self.flag(names[0])
             value = json.dumps(value, ensure_ascii=False, default=str)
@@ -575,6 +577,9 @@ def _who(reader: _Reader, salt: bytes) -> tuple[Any, ...]:
     )
 
 
+_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str).encode
+
+
 def _metadata(reader: _Reader, table: str) -> str:
     own = _OWN_KEYS[table]
     merged: dict[str, Any] = {
@@ -597,7 +602,7 @@ def _metadata(reader: _Reader, table: str) -> str:
     if not merged:
         return "{}"
     try:
-        text = json.dumps(merged, ensure_ascii=False, allow_nan=False, default=str)
+        text = _to_json(merged)
     except (ValueError, RecursionError):  # NaN or a knot of references
         reader.flag("metadata")
         return "{}"

@@ -50,9 +50,23 @@ def insert_rows(connection: sqlite3.Connection, table: str, rows: Iterable[tuple
 
     Known ids are left as they are, and ids that were deleted stay deleted. The caller commits.
     """
+    name = TABLES[table].sql_name
+    sequence = _sequence(connection, name)
     before = connection.total_changes
     connection.executemany(_INSERTS[table], _not_deleted(connection, rows))
-    return connection.total_changes - before
+    added = connection.total_changes - before
+    # a conflict uses up an id; give unused ones back, so that loading twice changes nothing
+    connection.execute(
+        f"UPDATE sqlite_sequence SET seq = max(?, (SELECT ifnull(max(id), 0) FROM {name})) "
+        "WHERE name = ?",
+        (sequence, name),
+    )
+    return added
+
+
+def _sequence(connection: sqlite3.Connection, name: str) -> int:
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (name,)).fetchone()
+    return int(row[0]) if row else 0
 
 
 def _not_deleted(

@@ -1,0 +1,163 @@
+"""How many people use the product: per period, or over the days that end with each day."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from data_access.metrics.common import (
+    KEY,
+    WEIGHT,
+    MetricError,
+    has_column,
+    over_calendar,
+    qualifying,
+    user_weights,
+    users_of,
+)
+from data_access.metrics.registry import metric
+from data_access.window import Window
+from ingest.vocabulary import ACTIVE_EVENTS
+
+if TYPE_CHECKING:
+    from data_access.metrics.common import Event
+
+__all__ = ["active_users"]
+
+ROLLING_DAYS_MAX: Final = 366
+_DAU, _WAU, _MAU = 1, 7, 30
+
+
+@metric("events", lookback_days=_MAU - 1)
+def active_users(
+    events: pl.LazyFrame,
+    window: Window,
+    *,
+    every: str = "1d",
+    days: int | None = None,
+    active_events: Event = ACTIVE_EVENTS,
+) -> pl.LazyFrame:
+    """Active users per day, week or month (DAU), or over the last `days` days (WAU, MAU).
+
+    Definition
+    ----------
+    A user is active with an event named in `active_events`; None means any event. Each user
+    counts once per calendar period of the window's timezone, at the smallest weight among the
+    events that make them active there. The window is widened to whole periods.
+
+    With `days`, a period shows the distinct users of the `days` days ending with its last
+    day: `days=7` is WAU and `days=30` MAU. Days before the window count.
+
+    Source
+    ------
+    events : `scan("events")`; user_id_hash, event_name, timestamp and, if there, weight. With
+        `days`, the frame has to hold the `days - 1` days before the window; METRICS reads 29.
+
+    Columns
+    -------
+    period : Date, first day in the window's timezone; quiet periods included.
+    users : Float64, people; 0 in a quiet period.
+    complete : Boolean, flag; whether the period ended inside the window.
+
+    Errors
+    ------
+    MetricError : when `days` is not between 1 and 366, or `active_events` is empty.
+    WindowError : when `every` is no period.
+    """
+    calendar, wide = window.calendar(every), window.widened(every)
+    if days is None:
+        period = wide.period(every=every)
+        active = qualifying(events, active_events, wide.contains(), period=period)
+        return over_calendar(calendar, users_of(active, ["period"], user=KEY), "users")
+    if isinstance(days, bool) or not 1 <= days <= ROLLING_DAYS_MAX:
+        raise MetricError(
+            f"days={days!r} is out of range. Use {_WAU} for WAU, {_MAU} for MAU, or any whole "
+            f"number from {_DAU} to {ROLLING_DAYS_MAX}."
+        )
+    per_day = _rolling(events, wide, days, active_events)
+    ends = {
+        period: wide.period_end(period, every=every) - timedelta(days=1)
+        for period in wide.periods(every)
+    }
+    last_days = pl.LazyFrame(
+        {"period": list(ends), "day": list(ends.values())},
+        schema={"period": pl.Date, "day": pl.Date},
+    )
+    return over_calendar(calendar, last_days.join(per_day, on="day"), "users")
+
+
+def _rolling(events: pl.LazyFrame, window: Window, days: int, active_events: Event) -> pl.LazyFrame:
+    """Return day, users: distinct users of the `days` days that end with each day."""
+    seen = Window(
+        window.start - timedelta(days=days - 1),
+        window.end,
+        timezone=window.timezone,
+        week_starts_on=window.week_starts_on,
+    )
+    active = qualifying(events, active_events, seen.contains(), day=seen.day())
+    daily = user_weights(active, ["day"], user=KEY)
+    if not has_column(events, WEIGHT):
+        return _counted(_stays(daily, days), seen)
+    # A user of one weight counts that weight for a stay; one whose weight varies has to be
+    # looked at day by day. The second kind is rare, so expanding it costs little.
+    spread = daily.group_by(KEY).agg((pl.col(WEIGHT).min() != pl.col(WEIGHT).max()).alias("varies"))
+    varying = spread.filter("varies")
+    steady = _stays(daily.join(varying, on=KEY, how="anti"), days)
+    changing = _day_by_day(daily.join(varying, on=KEY, how="semi"), days)
+    return _counted(pl.concat([steady, changing]), seen)
+
+
+def _stays(daily: pl.LazyFrame, days: int) -> pl.LazyFrame:
+    """Return disjoint stays per user: from, until (the first day after), weight.
+
+    An active day keeps its user active for `days` days, or until the next active day, which
+    then takes over. So no day is counted twice and nothing is expanded.
+    """
+    following = pl.col("day").shift(-1).over(KEY, order_by="day")
+    runs_out = pl.col("day") + timedelta(days=days)
+    return daily.select(
+        pl.col("day").alias("from"),
+        pl.min_horizontal(runs_out, following).alias("until"),
+        WEIGHT,
+    )
+
+
+def _day_by_day(daily: pl.LazyFrame, days: int) -> pl.LazyFrame:
+    """Return the same stays a day at a time, each with the smallest weight of its days."""
+    later = pl.LazyFrame({"later": [timedelta(days=n) for n in range(days)]})
+    return (
+        daily.join(later, how="cross")
+        .group_by(KEY, pl.col("day") + pl.col("later"))
+        .agg(pl.col(WEIGHT).min())
+        .select(
+            pl.col("day").alias("from"),
+            (pl.col("day") + timedelta(days=1)).alias("until"),
+            WEIGHT,
+        )
+    )
+
+
+def _counted(stays: pl.LazyFrame, window: Window) -> pl.LazyFrame:
+    """Return day, users: the weights of the stays each day lies in.
+
+    Arrivals and departures are counted in whole people per weight and only then weighted, so
+    that adding and removing 3.33 a thousand times leaves no crumbs.
+    """
+    moves = pl.concat(
+        [
+            stays.select(pl.col("from").alias("day"), WEIGHT, pl.lit(1).alias("move")),
+            stays.select(pl.col("until").alias("day"), WEIGHT, pl.lit(-1).alias("move")),
+        ]
+    )
+    net = moves.group_by("day", WEIGHT).agg(pl.col("move").cast(pl.Int64).sum())
+    days = window.calendar().select(pl.col("period").alias("day"))
+    present = pl.col("move").fill_null(0).cum_sum().over(WEIGHT, order_by="day")
+    return (
+        days.join(net.select(WEIGHT).unique(), how="cross")
+        .join(net, on=["day", WEIGHT], how="left")
+        .with_columns(present.alias("present"))
+        .group_by("day")
+        .agg((pl.col("present") * pl.col(WEIGHT)).sum().alias("users"))
+    )

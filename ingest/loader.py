@@ -1,0 +1,270 @@
+"""Brings files into a home: JSON lines, CSV and older databases, in batches, with a full account.
+
+Every line ends as accepted, duplicate or quarantined; nothing else can happen to one.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from ingest.migrate import is_old, open_database
+from ingest.vocabulary import (
+    DATABASE_FILE,
+    LOG_FOLDER,
+    SALT_FILE,
+    TABLES,
+    LineIds,
+    Refused,
+    Row,
+    read_old_row,
+    read_row,
+)
+from ingest.writer import (
+    Quarantined,
+    insert_quarantined,
+    insert_rows,
+    parse_line,
+    quarantined,
+    replay,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+BATCH_LINES: Final = 10_000
+CSV_FIELD_CHARS_MAX: Final = 16 * 1024 * 1024
+REASONS_SHOWN_MAX: Final = 20
+_SQLITE_HEADER: Final = b"SQLite format 3\0"
+_GZIP_HEADER: Final = b"\x1f\x8b"
+
+# one line of a file: its number, and its rows or why it was refused
+Parsed = tuple[int, "list[Row] | Quarantined"]
+Progress = "Callable[[LoadSummary, int, int], None]"
+
+
+class CannotLoad(RuntimeError):  # noqa: N818 - names the situation
+    """A file that cannot be loaded at all: missing, or of a kind we do not read."""
+
+
+@dataclass(slots=True)
+class LoadSummary:
+    """The account of one file: accepted + duplicates + quarantined = lines."""
+
+    file: str
+    lines: int = 0
+    accepted: int = 0
+    duplicates: int = 0
+    quarantined: int = 0
+    flagged: Counter[str] = field(default_factory=Counter)
+    refused: list[Quarantined] = field(default_factory=list)
+    trouble: str = ""
+
+    def count(self, parsed: Quarantined) -> None:
+        """Count a refused line and keep the first ones for the summary."""
+        self.quarantined += 1
+        if len(self.refused) < REASONS_SHOWN_MAX:
+            self.refused.append(parsed)
+
+
+def load(
+    path: Path, home: Path, *, progress: Callable[[LoadSummary, int, int], None] | None = None
+) -> LoadSummary:
+    """Load one file into a home and return the account of its lines.
+
+    Parameters
+    ----------
+    path : JSON lines or CSV, plain or gzip, or an SQLite database of an older system or of ours.
+    home : the telemetry home; made when missing.
+    progress : called after each batch with the account so far, and bytes (or rows) done and all.
+
+    Raises
+    ------
+    CannotLoad : when there is no such file, or it is of a kind we do not read.
+    """
+    if not path.is_file():
+        raise CannotLoad(f"There is no file at {path}. Check the name and load it again.")
+    summary = LoadSummary(path.name)
+    with closing(open_database(home / DATABASE_FILE)) as connection:
+        for parsed, done, total in _parsed(path, _salt(home), summary):
+            _store(connection, summary, parsed)
+            if progress is not None:
+                progress(summary, done, total)
+        # the same for a second load of the same file: loading twice changes nothing
+        connection.executemany(
+            "INSERT INTO telemetry_flags (file, field, rows) VALUES (?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET rows = excluded.rows WHERE rows <> excluded.rows",
+            [(summary.file, name, rows) for name, rows in summary.flagged.items()],
+        )
+    return summary
+
+
+def replay_log(home: Path) -> int:
+    """Bring every log line SQLite has not seen into the tables; return how many rows were new."""
+    added = 0
+    with closing(open_database(home / DATABASE_FILE)) as connection:
+        for path in sorted((home / LOG_FOLDER).glob("*/*.jsonl")):
+            added += replay(connection, home, path)
+    return added
+
+
+def _salt(home: Path) -> bytes:
+    try:
+        return (home / SALT_FILE).read_bytes().strip()
+    except OSError:
+        return b""
+
+
+def _store(connection: sqlite3.Connection, summary: LoadSummary, batch: list[Parsed]) -> None:
+    """Write one batch in one transaction and account for each of its lines."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # the first row of a line decides whether the line is new; a second one follows it
+        first: dict[str, list[tuple[Any, ...]]] = {}
+        second: dict[str, list[tuple[Any, ...]]] = {}
+        refused = []
+        for _, parsed in batch:
+            if isinstance(parsed, Quarantined):
+                refused.append(parsed)
+                continue
+            first.setdefault(parsed[0].table, []).append(parsed[0].values)
+            for row in parsed[1:]:
+                second.setdefault(row.table, []).append(row.values)
+        accepted = sum(insert_rows(connection, table, rows) for table, rows in first.items())
+        for table, rows in second.items():
+            insert_rows(connection, table, rows)
+        insert_quarantined(connection, refused)
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+    summary.lines += len(batch)
+    summary.accepted += accepted
+    summary.duplicates += len(batch) - len(refused) - accepted
+    for one in refused:
+        summary.count(one)
+    for _, parsed in batch:
+        if not isinstance(parsed, Quarantined):
+            summary.flagged.update(flag for row in parsed for flag in row.flags)
+
+
+def _parsed(
+    path: Path, salt: bytes, summary: LoadSummary
+) -> Iterator[tuple[list[Parsed], int, int]]:
+    """Yield batches of parsed lines with how far the file is read and its length."""
+    with path.open("rb") as file:
+        header = file.read(len(_SQLITE_HEADER))
+    if header == _SQLITE_HEADER:
+        yield from _old_rows(path, summary)
+        return
+    name = path.name.removesuffix(".gz")
+    total = path.stat().st_size
+    with path.open("rb") as raw:
+        stream = gzip.GzipFile(fileobj=raw) if header.startswith(_GZIP_HEADER) else raw
+        if name.endswith((".csv", ".tsv")):
+            lines = _csv_lines(stream, path.name, salt, tab=name.endswith(".tsv"))
+        else:
+            lines = _json_lines(stream, path.name, salt)
+        lines = _to_the_fault(lines, summary)
+        while batch := list(islice(lines, BATCH_LINES)):
+            yield batch, raw.tell(), total
+
+
+def _to_the_fault(lines: Iterator[Parsed], summary: LoadSummary) -> Iterator[Parsed]:
+    """Yield lines up to where the file itself breaks, such as a .gz cut in half."""
+    try:
+        yield from lines
+    except (OSError, EOFError) as error:
+        summary.trouble = f"the file cannot be read to its end: {error}"
+
+
+def _json_lines(stream: Iterable[bytes], file: str, salt: bytes) -> Iterator[Parsed]:
+    ids = LineIds()
+    for number, line in enumerate(stream, 1):
+        text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+        if text.strip():
+            event_id = partial(ids.of, line)
+            parsed = parse_line(text, file=file, number=number, event_id=event_id, salt=salt)
+            yield number, parsed
+
+
+def _csv_lines(stream: Any, file: str, salt: bytes, *, tab: bool) -> Iterator[Parsed]:  # noqa: ANN401 - either kind of binary file
+    csv.field_size_limit(CSV_FIELD_CHARS_MAX)
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
+    reader = csv.DictReader(text, delimiter="\t" if tab else ",", restkey="more")
+    ids = LineIds()
+    while True:
+        try:
+            record = next(reader, None)
+        except csv.Error as error:
+            yield reader.line_num, Quarantined(file, reader.line_num, f"not CSV: {error}", "")
+            continue
+        if record is None:
+            return
+        line = json.dumps(record, ensure_ascii=False, default=str).encode("utf-8", "replace")
+        try:
+            yield reader.line_num, read_row(record, event_id=partial(ids.of, line), salt=salt)
+        except Refused as refusal:
+            yield reader.line_num, quarantined(file, reader.line_num, str(refusal), line)
+
+
+def _old_rows(path: Path, summary: LoadSummary) -> Iterator[tuple[list[Parsed], int, int]]:
+    """Yield the rows of a database: of an older system, or of another home of ours."""
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        try:
+            old = is_old(connection)
+            tables = {table: _columns(connection, table.sql_name) for table in TABLES.values()}
+        except sqlite3.DatabaseError as error:
+            raise CannotLoad(
+                f"{path} cannot be read as a database ({error}). Load a whole copy of it."
+            ) from error
+        tables = {table: columns for table, columns in tables.items() if columns}
+        if not tables:
+            names = ", ".join(table.sql_name for table in TABLES.values())
+            raise CannotLoad(f"{path} has none of the tables {names}; there is nothing to load.")
+        counts = {
+            table: connection.execute(f"SELECT count(*) FROM {table.sql_name}").fetchone()[0]
+            for table in tables
+        }
+        total, done = sum(counts.values()), 0
+        for table, columns in tables.items():
+            cursor = connection.execute(f"SELECT * FROM {table.sql_name} ORDER BY rowid")
+            while True:
+                try:
+                    rows = cursor.fetchmany(BATCH_LINES)
+                except sqlite3.DatabaseError as error:
+                    summary.trouble = f"the file cannot be read to its end: {error}"
+                    return
+                if not rows:
+                    break
+                batch = [
+                    _old_row(dict(zip(columns, row, strict=True)), path.name, table.sql_name, old)
+                    for row in rows
+                ]
+                done += len(rows)
+                yield batch, done, total
+
+
+def _old_row(raw: dict[str, Any], file: str, sql_name: str, old: bool) -> Parsed:  # noqa: FBT001 - internal
+    number = int(raw.get("id") or 0)
+    try:
+        if not old:
+            return number, read_row(raw)
+        return number, read_old_row(raw, file_name=file, sql_name=sql_name)
+    except Refused as refusal:
+        line = json.dumps(raw, ensure_ascii=False, default=str).encode("utf-8", "replace")
+        return number, quarantined(f"{file}/{sql_name}", number, str(refusal), line)
+
+
+def _columns(connection: sqlite3.Connection, sql_name: str) -> list[str]:
+    return [row[1] for row in connection.execute(f"PRAGMA table_info({sql_name})")]
