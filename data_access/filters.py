@@ -102,9 +102,8 @@ class Filters:
         """
         window = self.window
         if window.start_at is not None and window.end_at is not None:
-            hours = round((window.end_at - window.start_at).total_seconds() / 3600)
             until = window.end_at.strftime("%Y-%m-%dT%H:%M:%SZ")
-            pairs = [("span", f"{hours}h"), ("until", until)]
+            pairs = [("span", "24h"), ("until", until)]
         else:
             last_day = window.end - timedelta(days=1)
             pairs = [
@@ -300,8 +299,8 @@ def span_window(
 ) -> Window:
     """Return the window of a preset span that ends with `today` (or the hour `now`, for 24h)."""
     place = {"timezone": timezone, "week_starts_on": week_starts_on}
-    if span.endswith("h"):
-        return Window.last_hours(int(span[:-1]), now, **place)
+    if span == "24h":
+        return Window.last_hours(24, now, **place)
     if span.endswith("d"):
         return Window.last(int(span[:-1]), today, **place)
     day = Window.last(1, today, **place)

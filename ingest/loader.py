@@ -203,19 +203,27 @@ def _csv_lines(stream: Any, file: str, salt: bytes, *, tab: bool) -> Iterator[Pa
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
     reader = csv.DictReader(text, delimiter="\t" if tab else ",", restkey="more")
     ids = LineIds()
-    while True:
-        try:
-            record = next(reader, None)
-        except csv.Error as error:
-            yield reader.line_num, Quarantined(file, reader.line_num, f"not CSV: {error}", "")
-            continue
-        if record is None:
-            return
-        line = json.dumps(record, ensure_ascii=False, default=str).encode("utf-8", "replace")
-        try:
-            yield reader.line_num, read_row(record, event_id=partial(ids.of, line), salt=salt)
-        except Refused as refusal:
-            yield reader.line_num, quarantined(file, reader.line_num, str(refusal), line)
+    try:
+        while (parsed := _csv_line(reader, file, ids, salt)) is not None:
+            yield reader.line_num, parsed
+    finally:
+        text.detach()  # else the wrapper closes the stream under its reader
+
+
+def _csv_line(
+    reader: csv.DictReader[str], file: str, ids: LineIds, salt: bytes
+) -> list[Row] | Quarantined | None:
+    try:
+        record = next(reader, None)
+    except csv.Error as error:
+        return Quarantined(file, reader.line_num, f"not CSV: {error}", "")
+    if record is None:
+        return None
+    line = json.dumps(record, ensure_ascii=False, default=str).encode("utf-8", "replace")
+    try:
+        return read_row(record, event_id=partial(ids.of, line), salt=salt)
+    except Refused as refusal:
+        return quarantined(file, reader.line_num, str(refusal), line)
 
 
 def _old_rows(path: Path, summary: LoadSummary) -> Iterator[tuple[list[Parsed], int, int]]:

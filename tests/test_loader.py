@@ -1,0 +1,176 @@
+"""Loading accounts for every line, and loading twice changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import gzip
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ingest.__main__ import main
+from ingest.loader import CannotLoad, load
+from tests.lines import event, many
+
+DATA = Path(__file__).parent / "data"
+
+
+def dump(home: Path) -> list[str]:
+    with contextlib.closing(sqlite3.connect(home / "telemetry.db")) as connection:
+        return list(connection.iterdump())
+
+
+def rows(home: Path, sql: str) -> list[tuple]:
+    with contextlib.closing(sqlite3.connect(home / "telemetry.db")) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def test_every_line_is_accepted_a_duplicate_or_quarantined(load_lines, home):
+    summary = load_lines(
+        event(event_id="e1"),
+        event(event_id="e1"),
+        b"{broken",
+        event(event_id="e2", at="soon"),
+        b"",
+        b"\xff\xfe",
+        event(event_id="e3", user_tier="gold"),
+    )
+
+    assert (summary.lines, summary.accepted, summary.duplicates, summary.quarantined) == (
+        6,
+        2,
+        1,
+        3,
+    )
+    assert [one.line for one in summary.refused] == [3, 4, 6]
+    assert summary.flagged == {"user_tier": 1}
+    assert rows(home, "SELECT line FROM telemetry_quarantine") == [(3,), (4,), (6,)]
+
+
+@pytest.mark.parametrize("name", ["activity.jsonl.gz", "v1.db", "v2.db"])
+def test_loading_twice_gives_the_same_database(home, name):
+    first = load(DATA / name, home)
+    before = dump(home)
+    second = load(DATA / name, home)
+
+    assert dump(home) == before
+    assert (first.accepted, second.accepted) == (first.lines, 0)
+    assert second.duplicates == first.lines
+
+
+def test_the_real_activity_loads_whole(home):
+    summary = load(DATA / "activity.jsonl.gz", home)
+
+    assert (summary.lines, summary.accepted, summary.quarantined) == (35_132, 35_132, 0)
+    assert rows(home, "SELECT count(DISTINCT user_id_hash) FROM telemetry_events") == [(985,)]
+
+
+def test_an_old_events_errors_come_with_it(home):
+    load(DATA / "v1.db", home)
+
+    assert rows(home, "SELECT count(*) FROM telemetry_errors") == [(116,)]
+
+
+def test_the_old_systems_own_hash_is_kept_as_given(home):
+    load(DATA / "v2.db", home)
+
+    with contextlib.closing(sqlite3.connect(f"file:{DATA / 'v2.db'}?mode=ro", uri=True)) as old:
+        given = old.execute("SELECT stack_hash FROM telemetry_errors ORDER BY id").fetchall()
+    assert rows(home, "SELECT stack_hash FROM telemetry_errors ORDER BY id") == given
+
+
+def test_csv_plain_and_gzip_load_like_json_lines(home, tmp_path):
+    path = tmp_path / "events.csv"
+    with path.open("w", newline="") as file:
+        table = csv.DictWriter(
+            file, ["timestamp", "event_name", "user_id_hash", "duration_ms", "metadata"]
+        )
+        table.writeheader()
+        table.writerow(event(duration_ms=12, metadata='{"ide": "vscode"}'))
+        table.writerow(event(at="never"))
+    packed = tmp_path / "again.csv.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+
+    first, second = load(path, home), load(packed, home)
+
+    assert (first.accepted, first.quarantined) == (1, 1)
+    assert first.refused[0].line == 3
+    assert (second.accepted, second.duplicates) == (0, 1)
+    assert rows(home, "SELECT duration_ms, metadata FROM telemetry_events") == [
+        (12.0, '{"ide": "vscode"}')
+    ]
+
+
+def test_a_gzip_cut_in_half_gives_what_it_holds_and_says_so(home, tmp_path):
+    whole = gzip.compress("\n".join(json.dumps(line) for line in many(5_000)).encode())
+    path = tmp_path / "cut.jsonl.gz"
+    path.write_bytes(whole[: len(whole) // 2])
+
+    summary = load(path, home)
+
+    assert 0 < summary.accepted < 5_000
+    assert "cannot be read to its end" in summary.trouble
+
+
+def test_a_file_of_more_than_one_batch_is_read_to_its_end(load_lines):
+    assert load_lines(*many(25_001)).accepted == 25_001
+
+
+def test_another_home_of_ours_can_be_loaded(load_lines, home, tmp_path):
+    load_lines(*many(5))
+    other = tmp_path / "other"
+
+    assert load(home / "telemetry.db", other).accepted == 5
+    assert load(home / "telemetry.db", other).duplicates == 5
+
+
+def test_two_old_databases_of_one_name_do_not_swallow_each_other(home, tmp_path):
+    ids = []
+    for machine in ("a", "b"):
+        (tmp_path / machine).mkdir()
+        path = tmp_path / machine / "telemetry.db"
+        shutil.copy(DATA / "v1.db", path)
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute("UPDATE telemetry_events SET user_id_hash = ? || id", (machine,))
+            connection.commit()
+        ids.append(load(path, home).accepted)
+
+    assert ids == [3000, 3000]
+
+
+def test_what_cannot_be_loaded_is_said_with_what_to_do(home, tmp_path):
+    with pytest.raises(CannotLoad, match="Check the name"):
+        load(tmp_path / "missing.jsonl", home)
+    empty = tmp_path / "empty.db"
+    with contextlib.closing(sqlite3.connect(empty)) as connection:
+        connection.execute("CREATE TABLE other (a)")
+    with pytest.raises(CannotLoad, match="nothing to load"):
+        load(empty, home)
+
+
+def test_the_command_says_what_happened_and_exits_for_scripts(home, tmp_path, capsys):
+    good, bad = tmp_path / "good.jsonl", tmp_path / "bad.jsonl"
+    good.write_text(json.dumps(event()) + "\n")
+    bad.write_text("{broken\n")
+
+    assert main(["--home", str(home), "load", str(good)]) == 0
+    assert "accepted" in capsys.readouterr().out
+    assert main(["--home", str(home), "load", str(bad)]) == 1
+    assert "line 1: not JSON" in capsys.readouterr().out
+    assert main(["load", "--home", str(home), str(tmp_path / "none")]) == 2
+    assert "Check the name" in capsys.readouterr().err
+
+
+def test_import_ingest_is_light():
+    code = "import sys, ingest.writer; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+
+    assert not {"polars", "pandas", "sqlite_utils", "streamlit", "plotly", "numpy"} & set(loaded)

@@ -1,0 +1,171 @@
+"""A row is in the log first, then in SQLite, and nothing between can lose or double it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import stat
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlite_utils
+from sqlite_utils import Migrations
+
+from ingest.loader import replay_log
+from ingest.migrate import MIGRATION_SET, MIGRATIONS, OldDatabase, open_database
+from ingest.vocabulary import TABLES, read_row
+from ingest.writer import Writer
+from tests.lines import event
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def writer(home: Path, **options) -> Writer:
+    return Writer(home, now=lambda: NOON, name="w", **options)
+
+
+def count(home: Path, table: str = "telemetry_events") -> int:
+    with contextlib.closing(sqlite3.connect(home / "telemetry.db")) as connection:
+        return connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+
+
+def execute(home: Path, sql: str) -> None:
+    with contextlib.closing(sqlite3.connect(home / "telemetry.db")) as connection:
+        connection.execute(sql)
+        connection.commit()
+
+
+def log_of(home: Path) -> Path:
+    return home / "log" / "2026-03-01" / "w-0001.jsonl"
+
+
+def test_a_row_is_a_line_in_the_days_log_and_a_row_in_sqlite(home):
+    assert writer(home).write(read_row(event(event_id="e1")))
+
+    [line] = log_of(home).read_text().splitlines()
+    assert json.loads(line)["event_id"] == "e1"
+    assert count(home) == 1
+
+
+def test_the_log_is_for_its_owner_only(home):
+    writer(home).write(read_row(event()))
+
+    assert stat.S_IMODE(log_of(home).stat().st_mode) == 0o600
+
+
+def test_writing_an_id_twice_stores_it_once(home):
+    one = writer(home)
+    for _ in range(2):
+        one.write(read_row(event(event_id="e1")))
+
+    assert count(home) == 1
+
+
+def test_a_locked_database_leaves_the_line_in_the_log_and_the_next_write_brings_it_in(home):
+    one = writer(home)
+    one.write(read_row(event(event_id="e1")))
+    with contextlib.closing(sqlite3.connect(home / "telemetry.db")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        one._connection.execute("PRAGMA busy_timeout = 50")
+        assert not one.write(read_row(event(event_id="e2")))
+        assert "locked" in (one.last_error or "")
+        other.rollback()
+    assert count(home) == 1
+
+    assert one.write(read_row(event(event_id="e3")))
+    assert count(home) == 3
+
+
+def test_a_corrupt_database_does_not_stop_the_log(home):
+    (home / "telemetry.db").write_bytes(b"this is not a database" * 100)
+
+    assert not writer(home).write(read_row(event(event_id="e1")))
+    assert log_of(home).read_text().count("\n") == 1
+
+
+def test_replay_reads_only_what_is_new_and_only_whole_lines(home):
+    one = writer(home)
+    one.write(read_row(event(event_id="e1")))
+    whole = json.dumps(event(event_id="e2"))
+    with log_of(home).open("a") as log:
+        log.write(whole + "\n" + whole[:20])
+
+    assert replay_log(home) == 1
+    assert replay_log(home) == 0
+
+    with log_of(home).open("a") as log:
+        log.write(whole[20:].replace("e2", "e3") + "\n")
+    assert replay_log(home) == 1
+
+
+def test_a_torn_last_line_costs_itself_and_no_other(home):
+    log_of(home).parent.mkdir(parents=True)
+    log_of(home).write_text('{"timestamp": "2026-03')
+
+    assert writer(home).write(read_row(event(event_id="e1")))
+    assert count(home) == 1
+    assert count(home, "telemetry_quarantine") == 1
+
+
+def test_a_deleted_row_is_not_brought_back_by_a_replay(home):
+    one = writer(home)
+    one.write(read_row(event(event_id="e1")))
+    execute(home, "DELETE FROM telemetry_events")
+    execute(home, "DELETE FROM telemetry_log_files")
+
+    assert replay_log(home) == 0
+    assert count(home) == 0
+
+
+def test_a_full_log_file_is_followed_by_the_next(home):
+    one = writer(home, rotate_bytes=10)
+    for number in range(3):
+        one.write(read_row(event(event_id=f"e{number}")))
+
+    assert sorted(path.name for path in log_of(home).parent.iterdir()) == [
+        "w-0001.jsonl",
+        "w-0002.jsonl",
+        "w-0003.jsonl",
+    ]
+    assert count(home) == 3
+
+
+def test_every_table_takes_a_row_through_log_and_replay(home):
+    records = [
+        event(event_id="e1"),
+        event(event_id="e2", error_message="boom", result="error"),
+        {"timestamp": 1e9, "operation_name": "rag", "user_id_hash": "u", "duration_ms": 1.5},
+        {"start_time": 1e9, "session_id": "s", "user_id_hash": "u"},
+    ]
+    writer(home).write([row for record in records for row in read_row(record)])
+    stored = {table.sql_name: count(home, table.sql_name) for table in TABLES.values()}
+    (home / "telemetry.db").unlink()
+
+    replay_log(home)
+
+    assert {table.sql_name: count(home, table.sql_name) for table in TABLES.values()} == stored
+    assert set(stored.values()) == {1, 2}
+
+
+def test_sqlite_utils_sees_our_migrations_as_applied(home):
+    open_database(home / "telemetry.db").close()
+    migrations = Migrations(MIGRATION_SET)
+    for name in MIGRATIONS:
+        migrations(name=name)(lambda _: pytest.fail("applied twice"))
+
+    database = sqlite_utils.Database(home / "telemetry.db")
+    assert migrations.pending(database) == []
+    migrations.apply(database)
+    database.close()
+
+
+def test_an_older_systems_database_is_never_written_to(home):
+    execute(home, "CREATE TABLE telemetry_events (id INTEGER PRIMARY KEY, timestamp TEXT)")
+
+    with pytest.raises(OldDatabase, match="migrate"):
+        open_database(home / "telemetry.db")
