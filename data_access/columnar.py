@@ -447,22 +447,21 @@ class _Refresh:
             if kind == "updated" and row <= int(self.manifest.fact(f"watermark-{source}") or 0):
                 again.setdefault(source, set()).add(row)
         for source, keys in gone.items():
-            self._remove(source, keys, span[source])
+            self._remove(source, pl.Series(sorted(keys), dtype=pl.String), span[source])
         self.manifest.set_fact("changes", rows[-1][0])
         return {source: sorted(ids) for source, ids in again.items()}
 
     def _remove(
-        self, source: str, keys: set[str], ids: tuple[int, int] | None, *, files_only: bool = False
+        self, source: str, keys: pl.Series, ids: tuple[int, int] | None, *, files_only: bool = False
     ) -> None:
         """Rewrite the segments that hold any of these keys without them."""
-        wanted = pl.Series(sorted(keys), dtype=pl.String)
         for segment in self.manifest.segments(source):
             if segment.origin == DATABASE:
                 out_of_reach = ids and (segment.last_id < ids[0] or segment.first_id > ids[1])
                 if files_only or out_of_reach:
                     continue
             column = pl.scan_parquet(self.manifest.folder / segment.file).select(_KEY[source])
-            hits = column.filter(pl.col(_KEY[source]).is_in(wanted.implode())).collect()
+            hits = column.filter(pl.col(_KEY[source]).is_in(keys.implode())).collect()
             if hits.is_empty():
                 continue
             kept = self.manifest.read(segment).filter(
@@ -483,29 +482,28 @@ class _Refresh:
             if new:
                 self.snapshot.database_rows[table] = (mark, highest)
                 keys = connection.execute(f"SELECT {_KEY[table]} FROM {name} WHERE id > ?", (mark,))
-                self._claim(table, {key for (key,) in keys})
+                self._claim(table, pl.Series([key for (key,) in keys], dtype=pl.String))
             return
         columns = ["id", *TABLES[table].column_names]
         sql, values = database.select(table, columns, above=mark, up_to=highest)
-        done = 0
-        held: list[tuple[Any, ...]] = []
+        done = first = 0
+        held: list[pl.DataFrame] = []
         for rows in database.batches(connection, f"{sql} ORDER BY id", values):
-            held += rows
+            first = first or rows[0][0]
+            # typed at once: rows as Python objects take ten times the memory of columns
+            held.append(typed(table, [row[1:] for row in rows]))
             done += len(rows)
             if self.progress is not None:
                 self.progress(done, new)
-            if len(held) >= SEGMENT_ROWS_MAX:
-                self._flush(table, held)
-                held = []
-        if held:
-            self._flush(table, held)
+            if sum(frame.height for frame in held) >= SEGMENT_ROWS_MAX or done >= new:
+                self._flush(table, pl.concat(held), first, rows[-1][0])
+                held, first = [], 0
         self.manifest.set_fact(f"watermark-{table}", highest)
 
-    def _flush(self, table: str, held: list[tuple[Any, ...]]) -> None:
-        frame = typed(table, [row[1:] for row in held])
-        self._claim(table, set(frame[_KEY[table]]))
+    def _flush(self, table: str, frame: pl.DataFrame, first: int, last: int) -> None:
+        self._claim(table, frame[_KEY[table]])
         if not frame.is_empty():
-            self.manifest.add(table, DATABASE, frame, held[0][0], held[-1][0])
+            self.manifest.add(table, DATABASE, frame, first, last)
 
     def _reread(self, connection: sqlite3.Connection, table: str, ids: list[int]) -> None:
         rows: list[tuple[Any, ...]] = []
@@ -518,7 +516,7 @@ class _Refresh:
         if not frame.is_empty():
             self.manifest.add(table, DATABASE, frame, ids[0], ids[-1])
 
-    def _claim(self, table: str, keys: set[str]) -> None:
+    def _claim(self, table: str, keys: pl.Series) -> None:
         """Take rows the database now has out of the segments made from files."""
         if any(one.origin != DATABASE for one in self.manifest.segments(table)):
             self._remove(table, keys, None, files_only=True)

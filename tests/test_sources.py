@@ -321,6 +321,15 @@ def test_a_locked_database_is_said_and_the_rest_is_shown(load_lines, home):
         assert kinds(home) == {"locked"}
 
 
+@pytest.mark.parametrize("count", [3, PLENTY])
+def test_text_that_is_no_utf8_is_shown_with_its_bad_bytes_replaced(load_lines, home, count):
+    load_lines(*many(count))
+    execute(home, "UPDATE telemetry_events SET project_id = CAST(x'41ff42' AS TEXT) WHERE id = 2")
+
+    projects = scan("events", home).collect()["project_id"].drop_nulls().to_list()
+    assert projects == ["A\N{REPLACEMENT CHARACTER}B"]
+
+
 def test_clocks_of_1970_and_2099_are_kept_and_said(load_lines, home):
     load_lines(
         event(at="1970-01-01T00:00:01Z"), event(at="2099-01-01T00:00:00Z"), event(event_id="now")

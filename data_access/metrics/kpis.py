@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from data_access.metrics.common import USER, event_predicate, has_column, weighted
+from data_access.metrics.common import (
+    KEY,
+    USER,
+    event_predicate,
+    has_column,
+    user_key,
+    weighted,
+)
 from data_access.metrics.registry import ALL_HISTORY, metric
 from ingest.vocabulary import ACTIVE_EVENTS, CortexEventName
 
@@ -122,7 +129,10 @@ def by_group(events: pl.LazyFrame, window: Window, keys: Sequence[str] = ()) -> 
     Columns: keys, dau, wau, mau, returned, returned_by_context, dormant_or_returned, sessions,
     sessions_dependent, users, users_dependent, events, failures; all Float64.
     """
-    seen = weighted(events.filter(window.before()))
+    # a row of nobody has no key: it counts as an event, never as a person
+    nobody = pl.col(USER).is_null()
+    key = pl.when(~nobody).then(user_key()).alias(KEY)
+    seen = weighted(events.filter(window.before())).with_columns(key)
     inside = seen.filter(window.contains())
     parts = [
         _active(seen, window, keys),
@@ -161,13 +171,13 @@ def _sessions(inside: pl.LazyFrame, keys: Sequence[str]) -> pl.LazyFrame:
 
 def _people(inside: pl.LazyFrame, keys: Sequence[str]) -> pl.LazyFrame:
     """Return users, users that depended on a context, events and failures."""
-    people = inside.group_by(*keys, USER).agg(
+    people = inside.group_by(*keys, KEY).agg(
         pl.col("weight").min(),
         pl.col("weight").filter(_dependent()).min().alias("dependent"),
         _sum("events"),
         _sum("failures", when=pl.col("result") != SUCCESS),
     )
-    named = pl.col(USER).is_not_null()
+    named = pl.col(KEY).is_not_null()
     return _grouped(
         people,
         keys,
@@ -188,10 +198,10 @@ def _active(seen: pl.LazyFrame, window: Window, keys: Sequence[str]) -> pl.LazyF
     last = window.end - timedelta(days=1)
     # days before this one matter only by the last of them a user was active on
     recent_from = min(window.start, window.end - timedelta(days=MONTH_DAYS))
-    active = seen.filter(event_predicate(ACTIVE_EVENTS), pl.col(USER).is_not_null()).select(
-        *keys, USER, "weight", window.day().alias("day")
+    active = seen.filter(event_predicate(ACTIVE_EVENTS), pl.col(KEY).is_not_null()).select(
+        *keys, KEY, "weight", window.day().alias("day")
     )
-    who = [*keys, USER]
+    who = [*keys, KEY]
     recent = (
         active.filter(pl.col("day") >= recent_from)
         .group_by(*who, "day")
@@ -264,47 +274,53 @@ def conversions(
     """
     seen = weighted(events.filter(window.before(), pl.col(USER).is_not_null()))
     inside = window.contains()
-    starts = _named(seen, CortexEventName.PAID_SUBSCRIPTION_STARTED)
-    converted = (
-        starts.group_by(USER)
+    # each part reads few columns and keeps few rows, which is faster than one pass over all
+    starts = (
+        _named(seen, CortexEventName.PAID_SUBSCRIPTION_STARTED)
+        .group_by(user_key())
         .agg(pl.col("timestamp").min(), pl.col("weight").min().alias("converted"))
         .filter(inside)
         .drop("timestamp")
     )
     cancelled = (
         _named(seen.filter(inside), CortexEventName.PAID_SUBSCRIPTION_CANCELED)
-        .group_by(USER)
+        .group_by(user_key())
         .agg(pl.col("weight").min().alias("cancellations"))
     )
     active = (
         seen.filter(inside, event_predicate(ACTIVE_EVENTS))
-        .group_by(USER)
+        .group_by(user_key())
         .agg(pl.col("weight").min().alias("active"))
     )
     order = ["timestamp", "event_id"] if has_column(events, "event_id") else ["timestamp"]
-    state = pl.struct(
-        pl.col("is_paid_user").fill_null(value=False).alias("paying"),
-        *(["user_tier"] if by_entering_tier else []),
-    )
-    entering = seen.filter(~inside).group_by(USER).agg(state.sort_by(order).last().alias("before"))
-    first = seen.filter(inside).group_by(USER).agg(state.sort_by(order).first().alias("first"))
-    # whoever converts, cancels or is active has an event inside, so `first` holds everybody
-    people = first
-    for part in (entering, converted, cancelled, active):
-        people = people.join(part, on=USER, how="left")
-    before = pl.col("before").struct.field("paying")
-    free_at_first = ~pl.col("first").struct.field("paying")
+    paying = pl.col("is_paid_user").fill_null(value=False).alias("paying")
+    states = seen.select(user_key(), paying, "user_tier", *order)
+
+    def state(end: str) -> list[pl.Expr]:
+        ordered = pl.col("paying", "user_tier").sort_by(order)
+        return [(ordered.last() if end == "before" else ordered.first()).name.suffix(f"_{end}")]
+
+    entering = states.filter(~inside).group_by(KEY).agg(state("before"))
+    # whoever converts, cancels or is active has an event inside, so this holds everybody
+    people = states.filter(inside).group_by(KEY).agg(state("first"))
+    for part in (entering, starts, cancelled, active):
+        people = people.join(part, on=KEY, how="left")
+    # somebody without an earlier event is judged by the first one, unless that converts them
     free = (
-        pl.when(pl.col("before").is_not_null())
-        .then(~before)
-        .otherwise(free_at_first | pl.col("converted").is_not_null())
+        pl.when(pl.col("paying_before").is_not_null())
+        .then(~pl.col("paying_before"))
+        .otherwise(~pl.col("paying_first") | pl.col("converted").is_not_null())
     )
     convertible = pl.when(free).then(pl.min_horizontal("active", "converted"))
     people = people.with_columns(convertible.alias("convertible"))
     keys = []
     if by_entering_tier:
-        tier = pl.coalesce("before", "first").struct.field("user_tier")
-        people, keys = people.with_columns(tier), ["user_tier"]
+        tier = (
+            pl.when(pl.col("paying_before").is_null())
+            .then("user_tier_first")
+            .otherwise("user_tier_before")
+        )
+        people, keys = people.with_columns(tier.alias("user_tier")), ["user_tier"]
     counted = ("converted", "convertible", "cancellations")
     return _grouped(people, keys, *(_sum(name, of=name) for name in counted))
 

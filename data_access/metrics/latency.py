@@ -31,11 +31,11 @@ __all__ = [
 
 QUANTILES: Final = (0.5, 0.75, 0.9, 0.95, 0.99)
 DURATION: Final = "duration_ms"
-SHORTEST_MS: Final = 0.1  # everything faster shares the first bucket
-LONGEST_MS: Final = 1e8  # a bit more than a day; everything slower shares the last bucket
 BINS_PER_DECADE: Final = 4  # each bucket ends at 1.78 times its start
 BINS_MAX: Final = 50
-DECADES: Final = (-1, 8)  # powers of ten of SHORTEST_MS and LONGEST_MS
+# powers of ten between which buckets are told apart: faster than 0.1 ms, or slower than a day
+# and a bit, is one bucket each
+DECADES: Final = (-1, 8)
 SLOWEST_MAX: Final = 10_000
 
 
@@ -392,26 +392,31 @@ def _check_columns(frame: pl.LazyFrame, names: Sequence[str]) -> None:
             )
 
 
-def _bucket(bins: int) -> pl.Expr:
-    """Return the number of a duration's bucket; bucket 0 starts at 1 ms."""
+def _bucket_starts(bins: int) -> list[float]:
+    """Return where each bucket but the first starts; the first one starts at 0."""
     if not 1 <= bins <= BINS_MAX:
         raise MetricError(f"bins={bins!r} must lie between 1 and {BINS_MAX} per factor of ten.")
     lowest, highest = (decade * bins for decade in DECADES)
-    number = (pl.col(DURATION).log10() * bins).floor().clip(lowest - 1, highest)
-    below = pl.col(DURATION) < SHORTEST_MS
-    return pl.when(below).then(lowest - 1).otherwise(number).cast(pl.Int32).alias("bucket")
+    return [10 ** (number / bins) for number in range(lowest, highest + 1)]
+
+
+def _bucket(bins: int) -> pl.Expr:
+    """Return the number of a duration's bucket, from 0.
+
+    Searched among the very bounds that are shown: a logarithm puts 1000 ms just below 10^3.
+    """
+    starts = pl.lit(pl.Series(_bucket_starts(bins)))
+    return starts.search_sorted(pl.col(DURATION), side="right").cast(pl.Int32).alias("bucket")
 
 
 def _buckets_seen(counts: pl.LazyFrame, bins: int) -> pl.LazyFrame:
     """Return every bucket between the lowest and the highest in `counts`, with its bounds."""
-    lowest, highest = (decade * bins for decade in DECADES)
-    numbers = range(lowest - 1, highest + 1)
-    ends = [10 ** ((number + 1) / bins) for number in numbers]
+    starts = _bucket_starts(bins)
     buckets = pl.LazyFrame(
         {
-            "bucket": numbers,
-            "bucket_from_ms": [0.0, *ends[:-1]],
-            "bucket_to_ms": [*ends[:-1], None],
+            "bucket": range(len(starts) + 1),
+            "bucket_from_ms": [0.0, *starts],
+            "bucket_to_ms": [*starts, None],
         },
         schema={"bucket": pl.Int32, "bucket_from_ms": pl.Float64, "bucket_to_ms": pl.Float64},
     )

@@ -80,7 +80,9 @@ def lifecycle(
     )
     present = periods.select("period", WEIGHT, state.alias("state"))
     gone = periods.filter(pl.col("next").is_null() | (pl.col("next") > pl.col("after"))).select(
-        pl.col("after").alias("period"), 0.0 - pl.col(WEIGHT), pl.lit("dormant").alias("state")
+        pl.col("after").alias("period"),
+        (0.0 - pl.col(WEIGHT)).alias(WEIGHT),
+        pl.lit("dormant").alias("state"),
     )
     counted = (
         pl.concat([present, gone])

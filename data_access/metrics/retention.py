@@ -21,10 +21,10 @@ from data_access.metrics.registry import ALL_HISTORY, metric
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["retention", "retention_users"]
-
     from data_access.metrics.common import Event
     from data_access.window import Window
+
+__all__ = ["retention", "retention_users"]
 
 COHORTS: Final = ("first", "recurring")
 PERIODS_MAX: Final = 1_000  # a triangle of half a million cells; nobody reads a larger one

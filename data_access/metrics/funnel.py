@@ -1,0 +1,559 @@
+"""How far people get along a path of steps, how fast, and who leaves where.
+
+Every run is found by position: for each row the next row that matches a step is known after one
+backward fill, so following a run is a chain of look-ups and no row is visited in Python.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from data_access.metrics.common import (
+    EVENT,
+    EVENT_ID,
+    KEY,
+    TIMESTAMP,
+    USER,
+    WEIGHT,
+    MetricError,
+    duration,
+    event_label,
+    event_predicate,
+    has_column,
+    in_order,
+    one_of,
+    over_calendar,
+    user_key,
+    weight_of,
+    weighted_quantile,
+)
+from data_access.metrics.registry import metric
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+    from data_access.metrics.common import Event
+    from data_access.window import Window
+
+__all__ = ["funnel", "funnel_histogram", "funnel_trend", "funnel_users"]
+
+ORDERS: Final = ("ordered", "strict", "unordered")
+ENTRIES: Final = ("best", "first")
+STEPS_MAX: Final = 20
+BINS_MAX: Final = 200
+BIN_SECONDS_MIN: Final = 60  # how wide a bin is when everybody took equally long
+
+Exclusion = tuple["Event", int, int]  # the event, the step it comes after, the step before which
+
+
+@metric("events")
+def funnel(
+    events: pl.LazyFrame,
+    window: Window,
+    *,
+    steps: Sequence[Event],
+    within: str | None = "14d",
+    order: str = "ordered",
+    entry: str = "best",
+    exclude: Sequence[Exclusion] = (),
+) -> pl.LazyFrame:
+    """Users who reach each step, and the time it takes them.
+
+    Definition
+    ----------
+    Taken over the events inside `window`, each user's in order of time, then event_id. A run
+    starts at an event of step 0 and goes to the next later row of step 1, from there to the
+    next of step 2, and so on; every step is its own event and lies at most `within` after the
+    run's first one (None: no limit). Equal times convert in row order. With `entry="best"` a
+    user's run is the one that gets furthest, the earliest of equals, so a repeated first step
+    never restarts a run that converts as well; with "first" it is the one from the user's
+    first entry.
+
+    `order="strict"`: each step has to be the user's very next event, of any name.
+    `order="unordered"`: a run starts at an event of any step; step k shows who has events of
+    k + 1 different steps within the limit. One event that matches several steps counts for
+    each of them.
+
+    An exclusion `(event, after, before)` removes a user from the whole funnel when the event
+    follows the step `after` of the user's run before its step `before` or, if that is not
+    reached, follows within the limit. In an unordered funnel it ends the run there instead.
+
+    A user counts in a step at the smallest weight among the run's events so far.
+
+    Source
+    ------
+    events : `scan("events")`; user_id_hash, event_name, timestamp and, if there, weight and
+        event_id.
+
+    Columns
+    -------
+    step : Int64, count; 0 is the entry.
+    event_name : String, name of the step; in an unordered funnel how many steps.
+    users : Float64, people who reached at least this step.
+    rate_from_first : Float64, share of the users of step 0; null when nobody entered.
+    rate_from_previous : Float64, share of the users of the step before; null when there are
+        none, 1 for the entry.
+    seconds_p50 : Float64, seconds; median from the entry to this step, null when nobody did.
+
+    Errors
+    ------
+    MetricError : when an option is unknown, there is no step or more than 20, or an exclusion
+        does not lie between two steps.
+    """
+    asked = _Asked(steps, within, order, entry, exclude)
+    run = _one_run(_runs(events, window, asked), [KEY])
+    reached = pl.concat(
+        [
+            run.select(
+                pl.lit(k, dtype=pl.Int64).alias("step"),
+                pl.col(f"weight_{k}").alias(WEIGHT),
+                pl.col(f"seconds_{k}").alias("seconds"),
+            )
+            for k in asked.numbers
+        ]
+    ).filter(pl.col(WEIGHT).is_not_null())
+    users = reached.group_by("step").agg(pl.col(WEIGHT).sum().alias("users"))
+    median = weighted_quantile(reached, "seconds", 0.5, by=["step"], name="seconds_p50")
+    entered = pl.col("users").first()
+    before = pl.col("users").shift(1, fill_value=pl.col("users").first())
+    return (
+        asked.listed()
+        .join(users, on="step", how="left")
+        .join(median, on="step", how="left")
+        .sort("step")
+        .with_columns(pl.col("users").fill_null(0.0))
+        .select(
+            "step",
+            EVENT,
+            "users",
+            pl.when(entered > 0).then(pl.col("users") / entered).alias("rate_from_first"),
+            pl.when(before > 0).then(pl.col("users") / before).alias("rate_from_previous"),
+            "seconds_p50",
+        )
+        .sort("step")
+    )
+
+
+@metric("events")
+def funnel_users(
+    events: pl.LazyFrame,
+    window: Window,
+    *,
+    steps: Sequence[Event],
+    within: str | None = "14d",
+    order: str = "ordered",
+    entry: str = "best",
+    exclude: Sequence[Exclusion] = (),
+) -> pl.LazyFrame:
+    """Users behind a funnel: how far each one got, and when.
+
+    Definition
+    ----------
+    One row per user who entered and was not excluded, for the run that `funnel` counts.
+    Who left after step k has `steps_reached` k + 1.
+
+    Source
+    ------
+    events : `scan("events")`; user_id_hash, event_name, timestamp and, if there, weight and
+        event_id.
+
+    Columns
+    -------
+    user_id_hash : String, user.
+    steps_reached : Int64, count; 1 is the entry alone.
+    entered_at : Datetime, UTC; the first event of the run.
+    seconds : List, seconds from the entry to each step reached; the first is 0.
+    weight : Float64, people this user stands for at the last step reached.
+
+    Errors
+    ------
+    MetricError : when an option is unknown, there is no step or more than 20, or an exclusion
+        does not lie between two steps.
+    """
+    asked = _Asked(steps, within, order, entry, exclude)
+    run = _one_run(_runs(events, window, asked, USER), [KEY])
+    return run.select(
+        USER,
+        pl.col("reached").alias("steps_reached"),
+        "entered_at",
+        pl.concat_list(f"seconds_{k}" for k in asked.numbers)
+        .list.head(pl.col("reached"))
+        .alias("seconds"),
+        pl.min_horizontal(f"weight_{k}" for k in asked.numbers).alias(WEIGHT),
+    ).sort(USER)
+
+
+@metric("events")
+def funnel_trend(
+    events: pl.LazyFrame,
+    window: Window,
+    *,
+    steps: Sequence[Event],
+    every: str = "1d",
+    from_step: int = 0,
+    to_step: int | None = None,
+    within: str | None = "14d",
+    order: str = "ordered",
+    entry: str = "best",
+    exclude: Sequence[Exclusion] = (),
+) -> pl.LazyFrame:
+    """Users who enter a funnel and convert, by the day, week or month they entered.
+
+    Definition
+    ----------
+    As `funnel`, but each period is judged on the runs that start in it: a user counts once
+    per period of entry, with the run from there that gets furthest, and the later steps may
+    fall in later periods of the window. The window is widened to whole periods. With
+    `entry="first"` only the user's first entry in the window counts, in its period.
+
+    Source
+    ------
+    events : `scan("events")`; user_id_hash, event_name, timestamp and, if there, weight and
+        event_id.
+
+    Columns
+    -------
+    period : Date, day or first day of the period of step 0, in the window's timezone.
+    users : Float64, people who reached `from_step`.
+    converted : Float64, people who reached `to_step` (the last one unless given).
+    rate : Float64, share of `users` that converted; null when there are none.
+    complete : Boolean, flag; whether the period ended inside the window. Later entries have
+        had less time to convert.
+
+    Errors
+    ------
+    MetricError : when an option is unknown, there is no step or more than 20, the steps to
+        compare are not in order, or an exclusion does not lie between two steps.
+    WindowError : when `every` is no period.
+    """
+    asked = _Asked(steps, within, order, entry, exclude)
+    last = _last_step(asked, from_step, to_step)
+    wide = window.widened(every)
+    period = wide.period(every=every).alias("period")
+    counted = (
+        _one_run(_runs(events, wide, asked, period), [KEY, "period"])
+        .group_by("period")
+        .agg(
+            pl.col(f"weight_{from_step}").sum().alias("users"),
+            pl.col(f"weight_{last}").sum().alias("converted"),
+        )
+    )
+    rate = pl.when(pl.col("users") > 0).then(pl.col("converted") / pl.col("users"))
+    return (
+        over_calendar(window.calendar(every), counted, "users", "converted")
+        .with_columns(rate.alias("rate"))
+        .select("period", "users", "converted", "rate", "complete")
+    )
+
+
+@metric("events")
+def funnel_histogram(
+    events: pl.LazyFrame,
+    window: Window,
+    *,
+    steps: Sequence[Event],
+    bins: int = 20,
+    from_step: int = 0,
+    to_step: int | None = None,
+    within: str | None = "14d",
+    order: str = "ordered",
+    entry: str = "best",
+    exclude: Sequence[Exclusion] = (),
+) -> pl.LazyFrame:
+    """Users by the time they took from one step of a funnel to a later one.
+
+    Definition
+    ----------
+    Over the runs that `funnel` counts and that reach `to_step`. Bins are equally wide whole
+    seconds from the shortest time on: the range divided by `bins`, rounded up, or 60 seconds
+    when everybody took equally long. There is one bin more than asked for, so that the longest
+    time lies inside.
+
+    Source
+    ------
+    events : `scan("events")`; user_id_hash, event_name, timestamp and, if there, weight and
+        event_id.
+
+    Columns
+    -------
+    seconds_from : Float64, seconds; the shortest time in the bin.
+    seconds_to : Float64, seconds; the first time after it.
+    users : Float64, people; no rows at all when nobody converted.
+
+    Errors
+    ------
+    MetricError : when an option is unknown, there is no step or more than 20, the steps to
+        compare are not in order, `bins` is out of range, or an exclusion does not lie between
+        two steps.
+    """
+    asked = _Asked(steps, within, order, entry, exclude)
+    last = _last_step(asked, from_step, to_step)
+    if isinstance(bins, bool) or not 1 <= bins <= BINS_MAX:
+        raise MetricError(f"bins={bins!r} is out of range. Use a whole number up to {BINS_MAX}.")
+    taken = (
+        _one_run(_runs(events, window, asked), [KEY])
+        .filter(pl.col(f"weight_{last}").is_not_null())
+        .select(
+            (pl.col(f"seconds_{last}") - pl.col(f"seconds_{from_step}")).alias("seconds"),
+            pl.col(f"weight_{last}").alias(WEIGHT),
+        )
+    )
+    shortest, longest = pl.col("seconds").min(), pl.col("seconds").max()
+    width = ((longest - shortest) / bins).ceil()
+    scale = taken.select(
+        shortest.alias("shortest"),
+        pl.when(width > 0).then(width).otherwise(float(BIN_SECONDS_MIN)).alias("width"),
+    ).filter(pl.col("shortest").is_not_null())
+    start = pl.col("shortest") + pl.col("bin") * pl.col("width")
+    counted = (
+        taken.join(scale, how="cross")
+        .group_by(
+            ((pl.col("seconds") - pl.col("shortest")) // pl.col("width"))
+            .cast(pl.Int64)
+            .alias("bin")
+        )
+        .agg(pl.col(WEIGHT).sum().alias("users"))
+    )
+    return (
+        pl.LazyFrame({"bin": range(bins + 1)}, schema={"bin": pl.Int64})
+        .join(scale, how="cross")
+        .join(counted, on="bin", how="left")
+        .select(
+            start.alias("seconds_from"),
+            (start + pl.col("width")).alias("seconds_to"),
+            pl.col("users").fill_null(0.0),
+        )
+        .sort("seconds_from")
+    )
+
+
+# --- options ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The options of one funnel, checked."""
+
+    steps: Sequence[Event]
+    within: str | None
+    order: str
+    entry: str
+    exclude: Sequence[Exclusion]
+
+    def __post_init__(self) -> None:
+        one_of("order", self.order, ORDERS)
+        one_of("entry", self.entry, ENTRIES)
+        if isinstance(self.steps, str | pl.Expr) or not 1 <= len(self.steps) <= STEPS_MAX:
+            raise MetricError(
+                f"steps={self.steps!r} is not a list of 1 to {STEPS_MAX} steps. Pass event names "
+                "or pl.Expr predicates in order, such as ['session_started', 'context_loaded']."
+            )
+        for exclusion in self.exclude:
+            _check_exclusion(exclusion, len(self.steps))
+
+    @property
+    def numbers(self) -> range:
+        return range(len(self.steps))
+
+    @property
+    def limit(self) -> timedelta | None:
+        return duration(self.within)
+
+    def listed(self) -> pl.LazyFrame:
+        """Return step, event_name: one row per step."""
+        labels = [event_label(step) for step in self.steps]
+        if self.order == "unordered":
+            labels = [f"{k + 1} of {len(labels)} steps" for k in self.numbers]
+        return pl.LazyFrame(
+            {"step": self.numbers, EVENT: labels}, schema={"step": pl.Int64, EVENT: pl.String}
+        )
+
+
+def _last_step(asked: _Asked, from_step: int, to_step: int | None) -> int:
+    last = len(asked.steps) - 1 if to_step is None else to_step
+    if 0 <= from_step <= last < len(asked.steps):
+        return last
+    raise MetricError(
+        f"from_step={from_step} and to_step={to_step} do not fit {len(asked.steps)} steps. "
+        f"Steps count from 0 to {len(asked.steps) - 1}, and from_step comes first."
+    )
+
+
+def _check_exclusion(exclusion: Exclusion, steps: int) -> None:
+    if isinstance(exclusion, tuple | list) and len(exclusion) == 3:  # noqa: PLR2004 -- a triple
+        _, after, before = exclusion
+        whole = isinstance(after, int) and isinstance(before, int)
+        if whole and 0 <= after < before < steps:
+            return
+    raise MetricError(
+        f"{exclusion!r} is not an exclusion. Write (event, after_step, before_step) with "
+        f"0 <= after_step < before_step <= {steps - 1}, the number of the last step."
+    )
+
+
+# --- runs ------------------------------------------------------------------------------------
+
+
+def _runs(
+    events: pl.LazyFrame, window: Window, asked: _Asked, *keep: str | pl.Expr
+) -> pl.LazyFrame:
+    """Return one row per run in order of its start, along which steps and at what weight.
+
+    Columns: KEY, `keep`, at (the position of its start), reached, excluded, entered_at and, for
+    each step k, seconds_k and weight_k (null when not reached).
+    """
+    rows = _marked(events, window, asked, *keep)
+    rows = _in_any_order(rows, asked) if asked.order == "unordered" else _in_order(rows, asked)
+    reached = pl.sum_horizontal(_p(k).is_not_null().cast(pl.Int64) for k in asked.numbers)
+    spent = [
+        (
+            (pl.col(TIMESTAMP).gather(_p(k)) - pl.col(TIMESTAMP)).dt.total_milliseconds() / 1000
+        ).alias(f"seconds_{k}")
+        for k in asked.numbers
+    ]
+    weights = [
+        pl.when(_p(k).is_not_null())
+        .then(pl.min_horizontal(pl.col(WEIGHT).gather(_p(j)) for j in range(k + 1)))
+        .alias(f"weight_{k}")
+        for k in asked.numbers
+    ]
+    kept = [column if isinstance(column, str) else column.meta.output_name() for column in keep]
+    return rows.select(
+        KEY,
+        *kept,
+        "at",
+        "excluded",
+        reached.alias("reached"),
+        pl.col(TIMESTAMP).alias("entered_at"),
+        *spent,
+        *weights,
+    ).filter(pl.col("reached") > 0)
+
+
+def _one_run(runs: pl.LazyFrame, group: Sequence[str]) -> pl.LazyFrame:
+    """Keep the run of each group that counts: the furthest, the earliest of equals; or none."""
+    ahead = pl.col("reached") * (pl.col("at").max() + 1) - pl.col("at")
+    return (
+        runs.with_columns(ahead.alias("ahead"))
+        .filter(pl.col("ahead") == pl.col("ahead").max().over(group))
+        .filter(~pl.col("excluded"))
+    )
+
+
+def _p(k: int) -> pl.Expr:
+    """Return the position of step `k` in the run that starts at this row; null: not reached."""
+    return pl.col(f"p_{k}")
+
+
+def _marked(
+    events: pl.LazyFrame, window: Window, asked: _Asked, *keep: str | pl.Expr
+) -> pl.LazyFrame:
+    """Return the rows that matter in order, numbered, with what each one is.
+
+    Columns: KEY, `keep`, timestamp, weight, is_k (it matches step k), out_i (it matches
+    exclusion i), at (its position), and begin and end (the positions of its user's rows).
+    """
+    is_step = [event_predicate(step).alias(f"is_{k}") for k, step in enumerate(asked.steps)]
+    is_out = [event_predicate(out[0]).alias(f"out_{i}") for i, out in enumerate(asked.exclude)]
+    rows = events.filter(window.contains(), pl.col(USER).is_not_null())
+    if asked.order != "strict":  # there, what lies between two steps matters too
+        rows = rows.filter(pl.any_horizontal(*is_step, *is_out))
+    tie = [EVENT_ID] if has_column(events, EVENT_ID) else []
+    rows = rows.select(user_key(), *keep, TIMESTAMP, *tie, weight_of(events), *is_step, *is_out)
+    user = pl.col(KEY)
+    starts, ends = user.ne_missing(user.shift(1)), user.ne_missing(user.shift(-1))
+    return (
+        in_order(rows, KEY)
+        .with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("at"))
+        .with_columns(
+            pl.when(starts).then("at").forward_fill().alias("begin"),
+            pl.when(ends).then("at").backward_fill().alias("end"),
+        )
+    )
+
+
+def _next(flag: str) -> pl.Expr:
+    """Return the position of the user's next later row with the flag."""
+    position = pl.when(flag).then("at").backward_fill().shift(-1)
+    return pl.when(position <= pl.col("end")).then(position)
+
+
+def _very_next(flag: str) -> pl.Expr:
+    """Return the position of the user's very next row if it has the flag."""
+    return pl.when(pl.col(flag).shift(-1) & (pl.col("at") < pl.col("end"))).then(pl.col("at") + 1)
+
+
+def _entries(entered: pl.Expr, asked: _Asked) -> pl.Expr:
+    """Return the positions where runs start: at every entry, or at each user's first."""
+    if asked.entry == "first":
+        earlier = pl.when(entered).then("at").forward_fill().shift(1)
+        entered = entered & (earlier.is_null() | (earlier < pl.col("begin")))
+    return pl.when(entered).then("at")
+
+
+def _in_time(position: pl.Expr, since: pl.Expr, asked: _Asked) -> pl.Expr:
+    """Return the position unless its row lies further than the limit after the time `since`."""
+    if asked.limit is None:
+        return position
+    return pl.when(pl.col(TIMESTAMP).gather(position) - since <= asked.limit).then(position)
+
+
+def _in_order(rows: pl.LazyFrame, asked: _Asked) -> pl.LazyFrame:
+    """Add p_k for runs through the steps in their order, and whether one is excluded."""
+    follow = _very_next if asked.order == "strict" else _next
+    rows = rows.with_columns(
+        _entries(pl.col("is_0"), asked).alias("p_0"),
+        *(follow(f"is_{k}").alias(f"next_{k}") for k in asked.numbers[1:]),
+    )
+    for k in asked.numbers[1:]:
+        rows = rows.with_columns(pl.col(f"next_{k}").gather(_p(k - 1)).alias(f"p_{k}"))
+        rows = rows.with_columns(_in_time(_p(k), pl.col(TIMESTAMP), asked).alias(f"p_{k}"))
+    hits = [hit.is_not_null() for hit in _hits(asked)]
+    excluded = pl.any_horizontal(*hits) if hits else pl.lit(value=False)
+    return rows.with_columns(excluded.alias("excluded"))
+
+
+def _in_any_order(rows: pl.LazyFrame, asked: _Asked) -> pl.LazyFrame:
+    """Add p_k for runs through the steps in any order, each ended by what excludes it."""
+    rows = rows.with_columns(
+        _entries(pl.any_horizontal(f"is_{k}" for k in asked.numbers), asked).alias("start"),
+        *(
+            pl.when(f"is_{k}").then("at").otherwise(_next(f"is_{k}")).alias(f"first_{k}")
+            for k in asked.numbers
+        ),
+    )
+    reached = [
+        pl.when(pl.col("start").is_not_null()).then(
+            _in_time(pl.col(f"first_{k}"), pl.col(TIMESTAMP), asked)
+        )
+        for k in asked.numbers
+    ]
+    rows = rows.with_columns(
+        pl.concat_list(reached).list.sort(nulls_last=True).alias("run")
+    ).with_columns(pl.col("run").list.get(k).alias(f"p_{k}") for k in asked.numbers)
+    if asked.exclude:
+        rows = rows.with_columns(pl.min_horizontal(*_hits(asked)).alias("hit"))
+        rows = rows.with_columns(
+            pl.when(pl.col("hit").is_null() | (_p(k) <= pl.col("hit"))).then(_p(k)).alias(f"p_{k}")
+            for k in asked.numbers
+        )
+    return rows.with_columns(pl.lit(value=False).alias("excluded"))
+
+
+def _hits(asked: _Asked) -> list[pl.Expr]:
+    """Return, per exclusion, the position where it strikes the run that starts at this row."""
+    hits: list[pl.Expr] = []
+    for i, (_, after, before) in enumerate(asked.exclude):
+        struck = _next(f"out_{i}").gather(_p(after))
+        since = pl.col(TIMESTAMP).gather(_p(after))
+        hits.append(
+            pl.when(_p(before).is_null())
+            .then(_in_time(struck, since, asked))
+            .when(struck < _p(before))
+            .then(struck)
+        )
+    return hits
