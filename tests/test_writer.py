@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 import sqlite_utils
-from sqlite_utils import Migrations
 
 from ingest.loader import replay_log
-from ingest.migrate import MIGRATION_SET, MIGRATIONS, OldDatabase, open_database
+from ingest.migrate import OldDatabase, open_database
+from ingest.migrations import migrations
 from ingest.vocabulary import TABLES, read_row
 from ingest.writer import Writer
 from tests.lines import event
@@ -152,16 +152,29 @@ def test_every_table_takes_a_row_through_log_and_replay(home):
     assert set(stored.values()) == {1, 2}
 
 
+def schema(path: Path) -> set[str]:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute("SELECT sql FROM sqlite_master WHERE name LIKE '%telemetry%'")
+        return {sql for (sql,) in rows}
+
+
 def test_sqlite_utils_sees_our_migrations_as_applied(home):
     open_database(home / "telemetry.db").close()
-    migrations = Migrations(MIGRATION_SET)
-    for name in MIGRATIONS:
-        migrations(name=name)(lambda _: pytest.fail("applied twice"))
-
     database = sqlite_utils.Database(home / "telemetry.db")
+
     assert migrations.pending(database) == []
     migrations.apply(database)
     database.close()
+
+
+def test_sqlite_utils_own_command_makes_the_same_database(home, tmp_path):
+    open_database(home / "telemetry.db").close()
+    database = sqlite_utils.Database(tmp_path / "other.db")
+    migrations.apply(database)
+    database.close()
+
+    assert schema(tmp_path / "other.db") == schema(home / "telemetry.db")
+    open_database(tmp_path / "other.db").close()
 
 
 def test_an_older_systems_database_is_never_written_to(home):
