@@ -1,0 +1,1 @@
+"""Speed as ratios: our page computations against DuckDB and pandas, side by side in one run."""
