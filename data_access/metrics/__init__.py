@@ -1,5 +1,6 @@
 """Every number the pages show: pure functions from lazy frames to lazy frames."""
 
+from data_access.metrics.active_users import active_users
 from data_access.metrics.activity import activity, hourly, movers, sessions_by_period
 from data_access.metrics.beta import activation, context_lifecycle, testers
 from data_access.metrics.errors import (
@@ -9,6 +10,7 @@ from data_access.metrics.errors import (
     errors_by_release,
 )
 from data_access.metrics.findings import error_shifts, shifts
+from data_access.metrics.funnel import funnel, funnel_histogram, funnel_trend, funnel_users
 from data_access.metrics.kpis import kpis
 from data_access.metrics.latency import (
     apdex,
@@ -17,13 +19,18 @@ from data_access.metrics.latency import (
     latency_heatmap,
     slowest,
 )
+from data_access.metrics.lifecycle import lifecycle
 from data_access.metrics.registry import METRICS
 from data_access.metrics.releases import releases
+from data_access.metrics.retention import retention, retention_users
+from data_access.metrics.sessions import sessions
+from data_access.metrics.stickiness import stickiness
 from data_access.metrics.tiers import compare_rates, tier_moves, tiers
 
 __all__ = [
     "METRICS",
     "activation",
+    "active_users",
     "activity",
     "apdex",
     "compare_rates",
@@ -33,16 +40,25 @@ __all__ = [
     "error_shifts",
     "errors_by_period",
     "errors_by_release",
+    "funnel",
+    "funnel_histogram",
+    "funnel_trend",
+    "funnel_users",
     "hourly",
     "kpis",
     "latency",
     "latency_distribution",
     "latency_heatmap",
+    "lifecycle",
     "movers",
     "releases",
+    "retention",
+    "retention_users",
+    "sessions",
     "sessions_by_period",
     "shifts",
     "slowest",
+    "stickiness",
     "testers",
     "tier_moves",
     "tiers",

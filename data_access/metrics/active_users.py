@@ -11,10 +11,9 @@ from data_access.metrics.common import (
     KEY,
     WEIGHT,
     MetricError,
-    has_column,
     over_calendar,
+    person_periods,
     qualifying,
-    user_weights,
     users_of,
 )
 from data_access.metrics.registry import metric
@@ -96,45 +95,36 @@ def _rolling(events: pl.LazyFrame, window: Window, days: int, active_events: Eve
         timezone=window.timezone,
         week_starts_on=window.week_starts_on,
     )
-    active = qualifying(events, active_events, seen.contains(), day=seen.day())
-    daily = user_weights(active, ["day"], user=KEY)
-    if not has_column(events, WEIGHT):
-        return _counted(_stays(daily, days), seen)
-    # A user of one weight counts that weight for a stay; one whose weight varies has to be
-    # looked at day by day. The second kind is rare, so expanding it costs little.
-    spread = daily.group_by(KEY).agg((pl.col(WEIGHT).min() != pl.col(WEIGHT).max()).alias("varies"))
-    varying = spread.filter("varies")
-    steady = _stays(daily.join(varying, on=KEY, how="anti"), days)
-    changing = _day_by_day(daily.join(varying, on=KEY, how="semi"), days)
-    return _counted(pl.concat([steady, changing]), seen)
+    active = qualifying(events, active_events, seen.contains(), period=seen.day())
+    return _counted(_stays(person_periods(active), days), seen)
 
 
 def _stays(daily: pl.LazyFrame, days: int) -> pl.LazyFrame:
-    """Return disjoint stays per user: from, until (the first day after), weight.
+    """Return disjoint stays: from, until (the first day after), weight, people.
 
     An active day keeps its user active for `days` days, or until the next active day, which
-    then takes over. So no day is counted twice and nothing is expanded.
+    then takes over, so no day is counted twice and nothing is expanded. Only a user whose
+    weight varies is looked at day by day, each with the smallest weight of its `days` days.
     """
-    following = pl.col("day").shift(-1).over(KEY, order_by="day")
-    runs_out = pl.col("day") + timedelta(days=days)
-    return daily.select(
-        pl.col("day").alias("from"),
-        pl.min_horizontal(runs_out, following).alias("until"),
-        WEIGHT,
-    )
-
-
-def _day_by_day(daily: pl.LazyFrame, days: int) -> pl.LazyFrame:
-    """Return the same stays a day at a time, each with the smallest weight of its days."""
-    later = pl.LazyFrame({"later": [timedelta(days=n) for n in range(days)]})
+    varies = pl.col("varies")
+    later = pl.int_ranges(0, pl.when(varies).then(days).otherwise(1))
+    start = pl.col("period") + pl.duration(days=pl.col("later"))
+    runs_out = pl.min_horizontal(pl.col("period") + timedelta(days=days), "next")
     return (
-        daily.join(later, how="cross")
-        .group_by(KEY, pl.col("day") + pl.col("later"))
-        .agg(pl.col(WEIGHT).min())
+        daily.with_columns(later.alias("later"))
+        .explode("later")
+        .group_by(
+            start.alias("from"),
+            pl.when(varies).then(start + timedelta(days=1)).otherwise(runs_out).alias("until"),
+            pl.when(varies).then(KEY).alias("who"),
+            pl.when(~varies).then(WEIGHT).alias("constant"),
+        )
+        .agg(pl.col(WEIGHT).min(), pl.len().cast(pl.Int64).alias("people"))
         .select(
-            pl.col("day").alias("from"),
-            (pl.col("day") + timedelta(days=1)).alias("until"),
+            "from",
+            "until",
             WEIGHT,
+            pl.when(pl.col("who").is_null()).then("people").otherwise(1).alias("people"),
         )
     )
 
@@ -145,13 +135,16 @@ def _counted(stays: pl.LazyFrame, window: Window) -> pl.LazyFrame:
     Arrivals and departures are counted in whole people per weight and only then weighted, so
     that adding and removing 3.33 a thousand times leaves no crumbs.
     """
-    moves = pl.concat(
-        [
-            stays.select(pl.col("from").alias("day"), WEIGHT, pl.lit(1).alias("move")),
-            stays.select(pl.col("until").alias("day"), WEIGHT, pl.lit(-1).alias("move")),
-        ]
+    net = (
+        stays.select(
+            pl.concat_list("from", "until").alias("day"),
+            WEIGHT,
+            pl.concat_list("people", 0 - pl.col("people")).alias("move"),
+        )
+        .explode("day", "move")
+        .group_by("day", WEIGHT)
+        .agg(pl.col("move").sum())
     )
-    net = moves.group_by("day", WEIGHT).agg(pl.col("move").cast(pl.Int64).sum())
     days = window.calendar().select(pl.col("period").alias("day"))
     present = pl.col("move").fill_null(0).cum_sum().over(WEIGHT, order_by="day")
     return (

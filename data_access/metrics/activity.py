@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from data_access.metrics.common import USER, MetricError, has_column, weighted
+from data_access.metrics.common import KEY, MetricError, has_column, weighted
+from data_access.metrics.kpis import person_key, ratio
 from data_access.metrics.registry import PREVIOUS_WINDOW, metric
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def activity(
     )
     keys = ["period", *by]
     people = (
-        rows.group_by(*keys, USER)
+        rows.group_by(*keys, person_key())
         .agg(
             pl.col("weight").min(),
             pl.col("weight").sum().alias("events"),
@@ -71,7 +72,7 @@ def activity(
         .group_by(keys)
         .agg(
             pl.col("events", "failures").sum(),
-            pl.col("weight").filter(pl.col(USER).is_not_null()).sum().alias("users"),
+            pl.col("weight").filter(pl.col(KEY).is_not_null()).sum().alias("users"),
         )
     )
     calendar = window.calendar(every)
@@ -81,7 +82,15 @@ def activity(
         calendar.join(people, on=keys, how="left", nulls_equal=True)
         .join(_sessions(rows, keys), on=keys, how="left", nulls_equal=True)
         .with_columns(pl.col("events", "users", "sessions", "failures").fill_null(0.0))
-        .select(*keys, "events", "users", "sessions", "failures", _error_rate(), "complete")
+        .select(
+            *keys,
+            "events",
+            "users",
+            "sessions",
+            "failures",
+            ratio("failures", "events").alias("error_rate"),
+            "complete",
+        )
         .sort(keys)
     )
 
@@ -114,7 +123,7 @@ def hourly(events: pl.LazyFrame, window: Window) -> pl.LazyFrame:
     )
     people = (
         weighted(events.filter(window.contains()))
-        .group_by(pl.col("timestamp").dt.truncate("1h").alias("hour"), USER)
+        .group_by(pl.col("timestamp").dt.truncate("1h").alias("hour"), person_key())
         .agg(
             pl.col("weight").min(),
             pl.col("weight").sum().alias("events"),
@@ -123,7 +132,7 @@ def hourly(events: pl.LazyFrame, window: Window) -> pl.LazyFrame:
     )
     counts = people.group_by("hour").agg(
         pl.col("events", "failures").sum(),
-        pl.col("weight").filter(pl.col(USER).is_not_null()).sum().alias("users"),
+        pl.col("weight").filter(pl.col(KEY).is_not_null()).sum().alias("users"),
     )
     return (
         hours.join(counts, on="hour", how="left")
@@ -161,16 +170,23 @@ def movers(events: pl.LazyFrame, window: Window) -> pl.LazyFrame:
     now = window.contains()
     people = (
         weighted(events.filter(now | earlier.contains()))
-        .group_by("event_name", USER)
+        .select(
+            "event_name",
+            person_key(),
+            pl.when(now).then("weight").alias("now"),
+            pl.when(~now).then("weight").alias("before"),
+            (pl.col("weight") ** 2).alias("noise"),
+        )
+        .group_by("event_name", KEY)
         .agg(
-            pl.col("weight").filter(now).sum().alias("events"),
-            pl.col("weight").filter(~now).sum().alias("events_before"),
-            pl.col("weight").filter(now).min().alias("users"),
-            pl.col("weight").filter(~now).min().alias("users_before"),
-            (pl.col("weight") ** 2).sum().alias("noise"),
+            pl.col("now").sum().alias("events"),
+            pl.col("before").sum().alias("events_before"),
+            pl.col("now").min().alias("users"),
+            pl.col("before").min().alias("users_before"),
+            pl.col("noise").sum(),
         )
     )
-    named = pl.col(USER).is_not_null()
+    named = pl.col(KEY).is_not_null()
     counts = people.group_by("event_name").agg(
         pl.col("events", "events_before", "noise").sum(),
         pl.col("users", "users_before").filter(named).sum(),
@@ -213,15 +229,14 @@ def sessions_by_period(events: pl.LazyFrame, window: Window, *, every: str = "1d
         events.filter(window.widened(every).contains(), pl.col("session_id") != "")
     ).with_columns(window.period(every=every).alias("period"))
     people = (
-        rows.group_by("period", USER)
+        rows.group_by("period", person_key())
         .agg(pl.col("weight").min().alias("users"), pl.col("weight").sum().alias("events"))
         .group_by("period")
         .agg(
-            pl.col("users").filter(pl.col(USER).is_not_null()).sum(),
+            pl.col("users").filter(pl.col(KEY).is_not_null()).sum(),
             pl.col("events").sum(),
         )
     )
-    per_session = pl.when(pl.col("sessions") > 0).then(pl.col("events") / pl.col("sessions"))
     return (
         window.calendar(every)
         .join(people, on="period", how="left")
@@ -229,7 +244,7 @@ def sessions_by_period(events: pl.LazyFrame, window: Window, *, every: str = "1d
         .with_columns(pl.col("sessions", "users", "events").fill_null(0.0))
         .select(
             *("period", "sessions", "users", "events"),
-            per_session.alias("events_per_session"),
+            ratio("events", "sessions").alias("events_per_session"),
             "complete",
         )
         .sort("period")
@@ -244,8 +259,3 @@ def _sessions(rows: pl.LazyFrame, keys: Sequence[str]) -> pl.LazyFrame:
         .group_by(keys)
         .agg(pl.col("weight").sum().alias("sessions"))
     )
-
-
-def _error_rate() -> pl.Expr:
-    rate = pl.col("failures") / pl.col("events")
-    return pl.when(pl.col("events") > 0).then(rate).alias("error_rate")

@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from data_access.metrics.common import USER, event_predicate, weighted, weighted_quantile
+from data_access.metrics.common import (
+    KEY,
+    USER,
+    event_predicate,
+    user_key,
+    weighted,
+    weighted_quantile,
+)
 from data_access.metrics.kpis import ratio
 from data_access.metrics.registry import ALL_HISTORY, metric
 from ingest.vocabulary import ACTIVE_EVENTS, CortexEventName
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from data_access.window import Window
 
@@ -101,20 +108,22 @@ def testers(events: pl.LazyFrame, errors: pl.LazyFrame, window: Window) -> pl.La
     seen = pl.concat([events.select(columns), errors.select(columns)]).filter(
         window.before(), pl.col(USER).is_not_null()
     )
-    named = pl.col("user_tier").filter(pl.col("user_tier") != "")
-    order = [pl.col(name).filter(pl.col("user_tier") != "") for name in ("timestamp", "event_id")]
     people = seen.group_by(USER).agg(
-        named.sort_by(order).last().alias("tier"),
         pl.col("timestamp").min().alias("first_seen"),
         pl.col("timestamp").max().alias("last_seen"),
     )
-    inside = weighted(events.filter(window.contains()))
-    active_day = window.day().filter(event_predicate(ACTIVE_EVENTS))
-    did = inside.group_by(USER).agg(
-        active_day.n_unique().cast(pl.Int64).alias("days_active"),
-        pl.col("weight").sum().alias("events"),
-        *(_count(names).alias(name) for name, names in _TESTER_COUNTS.items()),
+    tier = (
+        seen.filter(pl.col("user_tier") != "")
+        .group_by(USER)
+        .agg(pl.col("user_tier").sort_by("timestamp", "event_id").last().alias("tier"))
     )
+    inside = weighted(events.filter(window.contains()))
+    days = (
+        inside.filter(event_predicate(ACTIVE_EVENTS))
+        .group_by(USER)
+        .agg(window.day().n_unique().cast(pl.Int64).alias("days_active"))
+    )
+    did = _counted(inside, USER, {"events": None, **_TESTER_COUNTS})
     sessions = (
         inside.filter(pl.col("session_id") != "")
         .group_by(USER, "session_id")
@@ -130,7 +139,7 @@ def testers(events: pl.LazyFrame, errors: pl.LazyFrame, window: Window) -> pl.La
             pl.col(group).n_unique().cast(pl.Int64).alias("error_groups"),
         )
     )
-    for part in (did, sessions, met):
+    for part in (tier, days, did, sessions, met):
         people = people.join(part, on=USER, how="left")
     last = pl.lit(window.end - timedelta(days=1))
     quiet = (last - window.day("last_seen")).dt.total_days().alias("quiet_days")
@@ -169,11 +178,12 @@ def activation(events: pl.LazyFrame, window: Window) -> pl.LazyFrame:
     """
     known = weighted(events.filter(window.before(), pl.col(USER).is_not_null()))
     newcomers = (
-        known.group_by(USER)
+        known.group_by(user_key())
         .agg(pl.col("timestamp").min().alias("first"))
         .filter(window.contains("first"))
     )
-    rows = known.filter(window.contains()).join(newcomers, on=USER, how="inner")
+    rows = known.filter(window.contains()).with_columns(user_key())
+    rows = rows.join(newcomers, on=KEY, how="inner")
     done = pl.col("result").fill_null("success") == "success"
     reached = (
         pl.lit(value=True),
@@ -182,16 +192,22 @@ def activation(events: pl.LazyFrame, window: Window) -> pl.LazyFrame:
         window.day() > window.day("first"),
         event_predicate(SESSION_RESUMED) & done,
     )
-    per_user = rows.group_by(USER).agg(
-        pl.col("first").first(),
-        *(
-            pl.col("timestamp").filter(test).min().alias(f"at_{step}")
-            for step, test in enumerate(reached)
-        ),
-        *(
-            pl.col("weight").filter(test).min().alias(f"weight_{step}")
-            for step, test in enumerate(reached)
-        ),
+    moments = [f"at_{step}" for step in range(len(reached))]
+    weights = [f"weight_{step}" for step in range(len(reached))]
+    per_user = (
+        rows.select(
+            *(KEY, "first"),
+            *(
+                pl.when(test).then("timestamp").alias(name)
+                for name, test in zip(moments, reached, strict=True)
+            ),
+            *(
+                pl.when(test).then("weight").alias(name)
+                for name, test in zip(weights, reached, strict=True)
+            ),
+        )
+        .group_by(KEY)
+        .agg(pl.col("first", *moments, *weights).min())
     )
     times = pl.concat(
         [
@@ -259,11 +275,10 @@ def context_lifecycle(events: pl.LazyFrame, window: Window, *, every: str = "1w"
     WindowError : when `every` is not "1d", "1w" or "1mo".
     """
     names = [name for several in _LIFECYCLE_COUNTS.values() for name in several]
-    counts = (
-        weighted(events.filter(window.widened(every).contains(), event_predicate(names)))
-        .group_by(window.period(every=every).alias("period"))
-        .agg(_count(names).alias(name) for name, names in _LIFECYCLE_COUNTS.items())
-    )
+    rows = weighted(
+        events.filter(window.widened(every).contains(), event_predicate(names))
+    ).with_columns(window.period(every=every).alias("period"))
+    counts = _counted(rows, "period", _LIFECYCLE_COUNTS)
     return (
         window.calendar(every)
         .join(counts, on="period", how="left")
@@ -272,5 +287,14 @@ def context_lifecycle(events: pl.LazyFrame, window: Window, *, every: str = "1w"
     )
 
 
-def _count(names: Collection[str]) -> pl.Expr:
-    return pl.col("weight").filter(event_predicate(tuple(names))).sum()
+def _counted(
+    rows: pl.LazyFrame, key: str, counts: Mapping[str, Collection[str] | None]
+) -> pl.LazyFrame:
+    """Return per key the weight of the events named for each column; None names all of them."""
+    columns = [
+        pl.when(event_predicate(None if names is None else tuple(names)))
+        .then("weight")
+        .alias(column)
+        for column, names in counts.items()
+    ]
+    return rows.select(key, *columns).group_by(key).agg(pl.col(*counts).sum())

@@ -40,8 +40,9 @@ def shifts(traces: pl.LazyFrame, window: Window) -> pl.LazyFrame:
     ----------
     Takes the p95 of every day with traces inside the window and, for each day, the median of
     up to 28 calendar days before it and of as many from it on. A step needs 3 days and 50
-    traces with a duration on each side, a ratio of at least 1.5 either way, and 20 ms. Of the
-    days that qualify, the one that parts the days best is kept: at most one row an operation.
+    traces with a duration on each side, a ratio of at least 1.5 either way, and 20 ms, and the
+    day itself has to look like those after it. Of the days that qualify, the one that parts
+    the days best is kept: at most one row an operation.
     The release is the last one first seen on that day or the day before.
 
     Source
@@ -178,6 +179,7 @@ def _steps(daily: pl.LazyFrame, by: Sequence[str], level: pl.Expr) -> pl.LazyFra
     sides = near.group_by(*by, "step").agg(
         pl.col("value").filter(earlier).median().alias("before"),
         pl.col("value").filter(later).median().alias("after"),
+        pl.col("value").filter(pl.col("offset") == 0).first().alias("on_the_day"),
         (pl.col("level").filter(later).mean() - pl.col("level").filter(earlier).mean())
         .abs()
         .alias("jump"),
@@ -188,7 +190,12 @@ def _steps(daily: pl.LazyFrame, by: Sequence[str], level: pl.Expr) -> pl.LazyFra
     )
     days = pl.col("days_before") * pl.col("days_after")
     strength = (days / (pl.col("days_before") + pl.col("days_after"))).sqrt()
+    # else two new days would outvote the old one before them, and the step be dated too early
+    belongs = (pl.col("on_the_day") - pl.col("after")).abs() < (
+        pl.col("on_the_day") - pl.col("before")
+    ).abs()
     return sides.filter(
+        belongs,
         pl.min_horizontal("days_before", "days_after") >= MIN_DAYS,
         pl.min_horizontal("count_before", "count_after") >= MIN_TRACES,
     ).select(

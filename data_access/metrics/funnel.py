@@ -26,9 +26,9 @@ from data_access.metrics.common import (
     in_order,
     one_of,
     over_calendar,
+    quantile_of,
     user_key,
     weight_of,
-    weighted_quantile,
 )
 from data_access.metrics.registry import metric
 
@@ -95,8 +95,7 @@ def funnel(
     event_name : String, name of the step; in an unordered funnel how many steps.
     users : Float64, people who reached at least this step.
     rate_from_first : Float64, share of the users of step 0; null when nobody entered.
-    rate_from_previous : Float64, share of the users of the step before; null when there are
-        none, 1 for the entry.
+    rate_from_previous : Float64, share of the users of the step before; null without any.
     seconds_p50 : Float64, seconds; median from the entry to this step, null when nobody did.
 
     Errors
@@ -106,26 +105,21 @@ def funnel(
     """
     asked = _Asked(steps, within, order, entry, exclude)
     run = _one_run(_runs(events, window, asked), [KEY])
-    reached = pl.concat(
-        [
-            run.select(
-                pl.lit(k, dtype=pl.Int64).alias("step"),
-                pl.col(f"weight_{k}").alias(WEIGHT),
-                pl.col(f"seconds_{k}").alias("seconds"),
-            )
-            for k in asked.numbers
-        ]
-    ).filter(pl.col(WEIGHT).is_not_null())
-    users = reached.group_by("step").agg(pl.col(WEIGHT).sum().alias("users"))
-    median = weighted_quantile(reached, "seconds", 0.5, by=["step"], name="seconds_p50")
+    users = [pl.col(f"weight_{k}").sum() for k in asked.numbers]
+    medians = [
+        quantile_of(pl.col(f"seconds_{k}"), pl.col(f"weight_{k}"), 0.5) for k in asked.numbers
+    ]
     entered = pl.col("users").first()
     before = pl.col("users").shift(1, fill_value=pl.col("users").first())
     return (
-        asked.listed()
-        .join(users, on="step", how="left")
-        .join(median, on="step", how="left")
+        run.select(
+            pl.int_ranges(pl.lit(0), len(asked.steps)).alias("step"),
+            pl.lit(pl.Series([asked.labels])).first().alias(EVENT),
+            pl.concat_list(users).alias("users"),
+            pl.concat_list(medians).alias("seconds_p50"),
+        )
+        .explode("step", EVENT, "users", "seconds_p50")
         .sort("step")
-        .with_columns(pl.col("users").fill_null(0.0))
         .select(
             "step",
             EVENT,
@@ -134,7 +128,6 @@ def funnel(
             pl.when(before > 0).then(pl.col("users") / before).alias("rate_from_previous"),
             "seconds_p50",
         )
-        .sort("step")
     )
 
 
@@ -207,7 +200,8 @@ def funnel_trend(
     ----------
     As `funnel`, but each period is judged on the runs that start in it: a user counts once
     per period of entry, with the run from there that gets furthest, and the later steps may
-    fall in later periods of the window. The window is widened to whole periods. With
+    fall in later periods of the window; late entries have had less time to convert. The window
+    is widened to whole periods. With
     `entry="first"` only the user's first entry in the window counts, in its period.
 
     Source
@@ -221,8 +215,7 @@ def funnel_trend(
     users : Float64, people who reached `from_step`.
     converted : Float64, people who reached `to_step` (the last one unless given).
     rate : Float64, share of `users` that converted; null when there are none.
-    complete : Boolean, flag; whether the period ended inside the window. Later entries have
-        had less time to convert.
+    complete : Boolean, flag; whether the period ended inside the window.
 
     Errors
     ------
@@ -233,9 +226,9 @@ def funnel_trend(
     asked = _Asked(steps, within, order, entry, exclude)
     last = _last_step(asked, from_step, to_step)
     wide = window.widened(every)
-    period = wide.period(every=every).alias("period")
+    period = wide.period("entered_at", every=every).alias("period")
     counted = (
-        _one_run(_runs(events, wide, asked, period), [KEY, "period"])
+        _one_run(_runs(events, wide, asked).with_columns(period), [KEY, "period"])
         .group_by("period")
         .agg(
             pl.col(f"weight_{from_step}").sum().alias("users"),
@@ -304,29 +297,21 @@ def funnel_histogram(
     )
     shortest, longest = pl.col("seconds").min(), pl.col("seconds").max()
     width = ((longest - shortest) / bins).ceil()
-    scale = taken.select(
-        shortest.alias("shortest"),
-        pl.when(width > 0).then(width).otherwise(float(BIN_SECONDS_MIN)).alias("width"),
-    ).filter(pl.col("shortest").is_not_null())
-    start = pl.col("shortest") + pl.col("bin") * pl.col("width")
-    counted = (
-        taken.join(scale, how="cross")
-        .group_by(
-            ((pl.col("seconds") - pl.col("shortest")) // pl.col("width"))
-            .cast(pl.Int64)
-            .alias("bin")
-        )
-        .agg(pl.col(WEIGHT).sum().alias("users"))
-    )
+    width = pl.when(width > 0).then(width).otherwise(float(BIN_SECONDS_MIN))
+    numbers = pl.int_ranges(pl.lit(0), bins + 1)
+    weights = [pl.col(WEIGHT).filter(pl.col("bin") == k).sum() for k in range(bins + 1)]
+    start = pl.col("shortest") + pl.col("number") * pl.col("width")
     return (
-        pl.LazyFrame({"bin": range(bins + 1)}, schema={"bin": pl.Int64})
-        .join(scale, how="cross")
-        .join(counted, on="bin", how="left")
+        taken.with_columns(((pl.col("seconds") - shortest) // width).cast(pl.Int64).alias("bin"))
         .select(
-            start.alias("seconds_from"),
-            (start + pl.col("width")).alias("seconds_to"),
-            pl.col("users").fill_null(0.0),
+            shortest.alias("shortest"),
+            width.alias("width"),
+            numbers.alias("number"),
+            pl.concat_list(weights).alias("users"),
         )
+        .explode("number", "users")
+        .filter(pl.col("shortest").is_not_null())
+        .select(start.alias("seconds_from"), (start + pl.col("width")).alias("seconds_to"), "users")
         .sort("seconds_from")
     )
 
@@ -363,14 +348,11 @@ class _Asked:
     def limit(self) -> timedelta | None:
         return duration(self.within)
 
-    def listed(self) -> pl.LazyFrame:
-        """Return step, event_name: one row per step."""
-        labels = [event_label(step) for step in self.steps]
+    @property
+    def labels(self) -> list[str]:
         if self.order == "unordered":
-            labels = [f"{k + 1} of {len(labels)} steps" for k in self.numbers]
-        return pl.LazyFrame(
-            {"step": self.numbers, EVENT: labels}, schema={"step": pl.Int64, EVENT: pl.String}
-        )
+            return [f"{k + 1} of {len(self.steps)} steps" for k in self.numbers]
+        return [event_label(step) for step in self.steps]
 
 
 def _last_step(asked: _Asked, from_step: int, to_step: int | None) -> int:
@@ -398,40 +380,35 @@ def _check_exclusion(exclusion: Exclusion, steps: int) -> None:
 # --- runs ------------------------------------------------------------------------------------
 
 
-def _runs(
-    events: pl.LazyFrame, window: Window, asked: _Asked, *keep: str | pl.Expr
-) -> pl.LazyFrame:
-    """Return one row per run in order of its start, along which steps and at what weight.
+def _runs(events: pl.LazyFrame, window: Window, asked: _Asked, *keep: str) -> pl.LazyFrame:
+    """Return one row per run: how far it gets, when, and at what weight.
 
     Columns: KEY, `keep`, at (the position of its start), reached, excluded, entered_at and, for
     each step k, seconds_k and weight_k (null when not reached).
     """
     rows = _marked(events, window, asked, *keep)
-    rows = _in_any_order(rows, asked) if asked.order == "unordered" else _in_order(rows, asked)
+    runs = _any_order(rows, asked) if asked.order == "unordered" else _one_order(rows, asked)
     reached = pl.sum_horizontal(_p(k).is_not_null().cast(pl.Int64) for k in asked.numbers)
-    spent = [
+    on_the_way = [
         (
-            (pl.col(TIMESTAMP).gather(_p(k)) - pl.col(TIMESTAMP)).dt.total_milliseconds() / 1000
-        ).alias(f"seconds_{k}")
+            pl.when(_p(k).is_not_null())
+            .then((pl.col(f"t_{k}") - pl.col("entered_at")).dt.total_milliseconds() / 1000)
+            .alias(f"seconds_{k}"),
+            pl.when(_p(k).is_not_null())
+            .then(pl.min_horizontal(f"w_{j}" for j in range(k + 1)))
+            .alias(f"weight_{k}"),
+        )
         for k in asked.numbers
     ]
-    weights = [
-        pl.when(_p(k).is_not_null())
-        .then(pl.min_horizontal(pl.col(WEIGHT).gather(_p(j)) for j in range(k + 1)))
-        .alias(f"weight_{k}")
-        for k in asked.numbers
-    ]
-    kept = [column if isinstance(column, str) else column.meta.output_name() for column in keep]
-    return rows.select(
+    return runs.select(
         KEY,
-        *kept,
+        *keep,
         "at",
+        "entered_at",
         "excluded",
         reached.alias("reached"),
-        pl.col(TIMESTAMP).alias("entered_at"),
-        *spent,
-        *weights,
-    ).filter(pl.col("reached") > 0)
+        *(column for pair in on_the_way for column in pair),
+    )
 
 
 def _one_run(runs: pl.LazyFrame, group: Sequence[str]) -> pl.LazyFrame:
@@ -449,13 +426,11 @@ def _p(k: int) -> pl.Expr:
     return pl.col(f"p_{k}")
 
 
-def _marked(
-    events: pl.LazyFrame, window: Window, asked: _Asked, *keep: str | pl.Expr
-) -> pl.LazyFrame:
-    """Return the rows that matter in order, numbered, with what each one is.
+def _marked(events: pl.LazyFrame, window: Window, asked: _Asked, *keep: str) -> pl.LazyFrame:
+    """Return the rows that matter in order, with what each one is.
 
-    Columns: KEY, `keep`, timestamp, weight, is_k (it matches step k), out_i (it matches
-    exclusion i), at (its position), and begin and end (the positions of its user's rows).
+    Columns: KEY, `keep`, timestamp, weight, is_k (it matches step k) and out_i (it matches
+    exclusion i).
     """
     is_step = [event_predicate(step).alias(f"is_{k}") for k, step in enumerate(asked.steps)]
     is_out = [event_predicate(out[0]).alias(f"out_{i}") for i, out in enumerate(asked.exclude)]
@@ -464,96 +439,130 @@ def _marked(
         rows = rows.filter(pl.any_horizontal(*is_step, *is_out))
     tie = [EVENT_ID] if has_column(events, EVENT_ID) else []
     rows = rows.select(user_key(), *keep, TIMESTAMP, *tie, weight_of(events), *is_step, *is_out)
-    user = pl.col(KEY)
-    starts, ends = user.ne_missing(user.shift(1)), user.ne_missing(user.shift(-1))
-    return (
-        in_order(rows, KEY)
-        .with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("at"))
-        .with_columns(
-            pl.when(starts).then("at").forward_fill().alias("begin"),
-            pl.when(ends).then("at").backward_fill().alias("end"),
-        )
-    )
+    return in_order(rows, KEY)
 
 
-def _next(flag: str) -> pl.Expr:
-    """Return the position of the user's next later row with the flag."""
-    position = pl.when(flag).then("at").backward_fill().shift(-1)
-    return pl.when(position <= pl.col("end")).then(position)
+_AT: Final = pl.int_range(pl.len(), dtype=pl.Int64)  # a row's position
+_OF_USER: Final = pl.col(KEY)
+_BEGIN: Final = (
+    pl.when(_OF_USER.ne_missing(_OF_USER.shift(1))).then(_AT).forward_fill()
+)  # the position of its user's first row
+_END: Final = (
+    pl.when(_OF_USER.ne_missing(_OF_USER.shift(-1))).then(_AT).backward_fill()
+)  # and of the last one
 
 
-def _very_next(flag: str) -> pl.Expr:
-    """Return the position of the user's very next row if it has the flag."""
-    return pl.when(pl.col(flag).shift(-1) & (pl.col("at") < pl.col("end"))).then(pl.col("at") + 1)
+def _next(flag: str, *, order: str = "ordered") -> pl.Expr:
+    """Return the position of the user's next later row with the flag; of the very next if strict.
+
+    Null when there is none.
+    """
+    if order == "strict":
+        return pl.when(pl.col(flag).shift(-1) & (_AT < _END)).then(_AT + 1)
+    position = pl.when(flag).then(_AT).backward_fill().shift(-1)
+    return pl.when(position <= _END).then(position)
 
 
 def _entries(entered: pl.Expr, asked: _Asked) -> pl.Expr:
-    """Return the positions where runs start: at every entry, or at each user's first."""
-    if asked.entry == "first":
-        earlier = pl.when(entered).then("at").forward_fill().shift(1)
-        entered = entered & (earlier.is_null() | (earlier < pl.col("begin")))
-    return pl.when(entered).then("at")
+    """Return whether a run starts here: at every entry, or at each user's first."""
+    if asked.entry == "best":
+        return entered
+    earlier = pl.when(entered).then(_AT).forward_fill().shift(1)
+    return entered & (earlier.is_null() | (earlier < _BEGIN))
 
 
-def _in_time(position: pl.Expr, since: pl.Expr, asked: _Asked) -> pl.Expr:
-    """Return the position unless its row lies further than the limit after the time `since`."""
+def _late(time: str, since: str, asked: _Asked) -> pl.Expr:
+    """Return whether one time lies further than the limit after another."""
     if asked.limit is None:
-        return position
-    return pl.when(pl.col(TIMESTAMP).gather(position) - since <= asked.limit).then(position)
+        return pl.lit(value=False)
+    return pl.col(time) - pl.col(since) > asked.limit
 
 
-def _in_order(rows: pl.LazyFrame, asked: _Asked) -> pl.LazyFrame:
-    """Add p_k for runs through the steps in their order, and whether one is excluded."""
-    follow = _very_next if asked.order == "strict" else _next
-    rows = rows.with_columns(
-        _entries(pl.col("is_0"), asked).alias("p_0"),
-        *(follow(f"is_{k}").alias(f"next_{k}") for k in asked.numbers[1:]),
-    )
+def _one_order(rows: pl.LazyFrame, asked: _Asked) -> pl.LazyFrame:
+    """Return a row per run through the steps in their order, and whether one is excluded.
+
+    Everything that looks at other rows is one `select`: each further one would cost the
+    streaming engine a copy of all rows. It follows runs without the limit: a step too late has
+    no later step in time, so the limit can cut the run afterwards.
+    """
+    entered = _entries(pl.col("is_0"), asked)
+    kept = [pl.col(name).filter(entered) for name in rows.collect_schema() if _is_kept(name)]
+    follow = [_AT.filter(entered)]
     for k in asked.numbers[1:]:
-        rows = rows.with_columns(pl.col(f"next_{k}").gather(_p(k - 1)).alias(f"p_{k}"))
-        rows = rows.with_columns(_in_time(_p(k), pl.col(TIMESTAMP), asked).alias(f"p_{k}"))
-    hits = [hit.is_not_null() for hit in _hits(asked)]
-    excluded = pl.any_horizontal(*hits) if hits else pl.lit(value=False)
-    return rows.with_columns(excluded.alias("excluded"))
-
-
-def _in_any_order(rows: pl.LazyFrame, asked: _Asked) -> pl.LazyFrame:
-    """Add p_k for runs through the steps in any order, each ended by what excludes it."""
-    rows = rows.with_columns(
-        _entries(pl.any_horizontal(f"is_{k}" for k in asked.numbers), asked).alias("start"),
-        *(
-            pl.when(f"is_{k}").then("at").otherwise(_next(f"is_{k}")).alias(f"first_{k}")
-            for k in asked.numbers
-        ),
+        follow.append(_next(f"is_{k}", order=asked.order).gather(follow[-1]))
+    strikes = [
+        _next(f"out_{i}").gather(follow[after]) for i, (_, after, _) in enumerate(asked.exclude)
+    ]
+    runs = rows.select(
+        *kept,
+        *(at.alias(f"q_{k}") for k, at in enumerate(follow)),
+        *(pl.col(TIMESTAMP).gather(at).alias(f"t_{k}") for k, at in enumerate(follow)),
+        *(pl.col(WEIGHT).gather(at).alias(f"w_{k}") for k, at in enumerate(follow)),
+        *(at.alias(f"x_{i}") for i, at in enumerate(strikes)),
+        *(pl.col(TIMESTAMP).gather(at).alias(f"tx_{i}") for i, at in enumerate(strikes)),
     )
-    reached = [
-        pl.when(pl.col("start").is_not_null()).then(
-            _in_time(pl.col(f"first_{k}"), pl.col(TIMESTAMP), asked)
-        )
+    in_time = [
+        pl.when(~_late(f"t_{k}", "t_0", asked)).then(f"q_{k}").alias(f"p_{k}")
         for k in asked.numbers
     ]
+    hits = [hit.is_not_null() for hit in _hits(asked)]
+    excluded = pl.any_horizontal(*hits) if hits else pl.lit(value=False)
+    return runs.with_columns(
+        *in_time, pl.col("q_0").alias("at"), pl.col("t_0").alias("entered_at")
+    ).with_columns(excluded.alias("excluded"))
+
+
+def _any_order(rows: pl.LazyFrame, asked: _Asked) -> pl.LazyFrame:
+    """Return a row per run through the steps in any order, each ended by what excludes it."""
+    entered = _entries(pl.any_horizontal(f"is_{k}" for k in asked.numbers), asked)
+    first = [
+        pl.when(f"is_{k}").then(_AT).otherwise(_next(f"is_{k}")).alias(f"first_{k}")
+        for k in asked.numbers
+    ]
+    rows = rows.with_columns(_AT.alias("at"), entered.alias("entered"), *first)
+    reached = [pl.col(f"first_{k}") for k in asked.numbers]
+    if asked.limit is not None:
+        now = pl.col(TIMESTAMP)
+        reached = [pl.when(now.gather(at) - now <= asked.limit).then(at) for at in reached]
     rows = rows.with_columns(
-        pl.concat_list(reached).list.sort(nulls_last=True).alias("run")
+        pl.concat_list(reached).list.sort(nulls_last=True).alias("run"),
+        pl.col(TIMESTAMP).alias("entered_at"),
     ).with_columns(pl.col("run").list.get(k).alias(f"p_{k}") for k in asked.numbers)
+    rows = rows.with_columns(
+        *(pl.col(TIMESTAMP).gather(_p(k)).alias(f"t_{k}") for k in asked.numbers),
+        *(pl.col(WEIGHT).gather(_p(k)).alias(f"w_{k}") for k in asked.numbers),
+        *(
+            _next(f"out_{i}").gather(_p(after)).alias(f"x_{i}")
+            for i, (_, after, _) in enumerate(asked.exclude)
+        ),
+    )
     if asked.exclude:
-        rows = rows.with_columns(pl.min_horizontal(*_hits(asked)).alias("hit"))
+        struck = [
+            pl.col(TIMESTAMP).gather(pl.col(f"x_{i}")).alias(f"tx_{i}")
+            for i in range(len(asked.exclude))
+        ]
+        rows = rows.with_columns(struck).with_columns(pl.min_horizontal(*_hits(asked)).alias("hit"))
         rows = rows.with_columns(
             pl.when(pl.col("hit").is_null() | (_p(k) <= pl.col("hit"))).then(_p(k)).alias(f"p_{k}")
             for k in asked.numbers
         )
-    return rows.with_columns(pl.lit(value=False).alias("excluded"))
+    return rows.filter("entered").with_columns(pl.lit(value=False).alias("excluded"))
+
+
+def _is_kept(column: str) -> bool:
+    """Return whether a column of the rows goes along with a run as it is."""
+    return column not in {TIMESTAMP, WEIGHT, EVENT_ID} and not column.startswith(("is_", "out_"))
 
 
 def _hits(asked: _Asked) -> list[pl.Expr]:
-    """Return, per exclusion, the position where it strikes the run that starts at this row."""
+    """Return, per exclusion, the position where it strikes the run; null: it does not."""
     hits: list[pl.Expr] = []
     for i, (_, after, before) in enumerate(asked.exclude):
-        struck = _next(f"out_{i}").gather(_p(after))
-        since = pl.col(TIMESTAMP).gather(_p(after))
+        struck = pl.col(f"x_{i}")
+        soon = _p(after).is_not_null() & ~_late(f"tx_{i}", f"t_{after}", asked)
         hits.append(
-            pl.when(_p(before).is_null())
-            .then(_in_time(struck, since, asked))
-            .when(struck < _p(before))
-            .then(struck)
+            pl.when(pl.when(_p(before).is_null()).then(soon).otherwise(struck < _p(before))).then(
+                struck
+            )
         )
     return hits

@@ -27,7 +27,15 @@ if TYPE_CHECKING:
 
     from data_access.window import Window
 
-__all__ = ["DORMANT_FROM_DAYS", "LOST_FROM_DAYS", "by_group", "conversions", "kpis", "ratio"]
+__all__ = [
+    "DORMANT_FROM_DAYS",
+    "LOST_FROM_DAYS",
+    "by_group",
+    "conversions",
+    "kpis",
+    "person_key",
+    "ratio",
+]
 
 DORMANT_FROM_DAYS: Final = 8  # seven whole idle days lie between the last active day and this one
 LOST_FROM_DAYS: Final = 98  # dormant for 90 days, then lost
@@ -120,6 +128,11 @@ def ratio(numerator: str, denominator: str) -> pl.Expr:
     return pl.when(pl.col(denominator) > 0).then(divided)
 
 
+def person_key() -> pl.Expr:
+    """Return a user as `KEY`; null for a row of nobody, which is an event but not a person."""
+    return pl.when(pl.col(USER).is_not_null()).then(user_key()).alias(KEY)
+
+
 def by_group(events: pl.LazyFrame, window: Window, keys: Sequence[str] = ()) -> pl.LazyFrame:
     """Return every number of `kpis` but conversion, as counts, per value of `keys`.
 
@@ -129,10 +142,7 @@ def by_group(events: pl.LazyFrame, window: Window, keys: Sequence[str] = ()) -> 
     Columns: keys, dau, wau, mau, returned, returned_by_context, dormant_or_returned, sessions,
     sessions_dependent, users, users_dependent, events, failures; all Float64.
     """
-    # a row of nobody has no key: it counts as an event, never as a person
-    nobody = pl.col(USER).is_null()
-    key = pl.when(~nobody).then(user_key()).alias(KEY)
-    seen = weighted(events.filter(window.before())).with_columns(key)
+    seen = weighted(events.filter(window.before())).with_columns(person_key())
     inside = seen.filter(window.contains())
     parts = [
         _active(seen, window, keys),
@@ -141,10 +151,16 @@ def by_group(events: pl.LazyFrame, window: Window, keys: Sequence[str] = ()) -> 
     ]
     if not keys:
         return pl.concat(parts, how="horizontal").with_columns(pl.all().fill_null(0.0))
-    groups = pl.concat([part.select(keys) for part in parts]).unique()
-    for part in parts:
-        groups = groups.join(part, on=keys, how="left", nulls_equal=True)
-    return groups.with_columns(pl.exclude(keys).fill_null(0.0))
+    return merged(parts, keys).with_columns(pl.exclude(keys).fill_null(0.0))
+
+
+def merged(parts: Sequence[pl.LazyFrame], keys: Sequence[str]) -> pl.LazyFrame:
+    """Return one row per key out of frames that have at most one row for each.
+
+    Stacked and grouped, so that every part is computed once; a join onto the list of all keys
+    would compute it twice.
+    """
+    return pl.concat(parts, how="diagonal").group_by(keys).agg(pl.all().max())
 
 
 def _grouped(frame: pl.LazyFrame, keys: Sequence[str], *aggregates: pl.Expr) -> pl.LazyFrame:

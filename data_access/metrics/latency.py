@@ -307,13 +307,16 @@ def apdex(
     tolerable = pl.col("success") & pl.col(DURATION).is_between(
         threshold_ms, 4 * threshold_ms, closed="right"
     )
-    counts = [
-        pl.col("weight").filter(within).sum().alias("satisfied"),
-        pl.col("weight").filter(tolerable).sum().alias("tolerating"),
-        pl.col("weight").sum().alias("traces"),
-    ]
-    rows = _timed(traces, window, *by, "success").filter(
-        pl.col(DURATION).is_not_null() | ~pl.col("success")
+    counts = pl.col("satisfied", "tolerating", "traces").sum()
+    rows = (
+        _timed(traces, window, *by, "success")
+        .filter(pl.col(DURATION).is_not_null() | ~pl.col("success"))
+        .select(
+            *by,
+            pl.when(within).then("weight").alias("satisfied"),
+            pl.when(tolerable).then("weight").alias("tolerating"),
+            pl.col("weight").alias("traces"),
+        )
     )
     found = rows.group_by(by).agg(counts) if by else rows.select(counts)
     score = (pl.col("satisfied") + pl.col("tolerating") / 2) / pl.col("traces")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from data_access.metrics.common import KEY, WEIGHT, over_calendar, qualifying, user_weights
+from data_access.metrics.common import WEIGHT, over_calendar, person_periods, qualifying
 from data_access.metrics.registry import ALL_HISTORY, metric
 from ingest.vocabulary import ACTIVE_EVENTS
 
@@ -61,11 +61,7 @@ def lifecycle(
     """
     wide = window.widened(every)
     active = qualifying(events, active_events, wide.before(), period=wide.period(every=every))
-    periods = user_weights(active, ["period"], user=KEY).select(
-        "period",
-        WEIGHT,
-        pl.col("period").shift(1).over(KEY, order_by="period").alias("last"),
-        pl.col("period").shift(-1).over(KEY, order_by="period").alias("next"),
+    periods = person_periods(active).with_columns(
         pl.col("period").dt.offset_by(_LENGTHS[every]).alias("after"),
         wide.period_of_day(pl.col("period").dt.offset_by("-1d"), every=every).alias("before"),
     )
@@ -78,8 +74,12 @@ def lifecycle(
         .then(pl.lit("returning"))
         .otherwise(pl.lit("resurrecting"))
     )
-    present = periods.select("period", WEIGHT, state.alias("state"))
-    gone = periods.filter(pl.col("next").is_null() | (pl.col("next") > pl.col("after"))).select(
+    silent = (pl.col("next").is_null() | (pl.col("next") > pl.col("after"))).alias("silent")
+    alike = periods.group_by("period", "after", state.alias("state"), silent).agg(
+        pl.col(WEIGHT).sum()
+    )
+    present = alike.select("period", WEIGHT, "state")
+    gone = alike.filter("silent").select(
         pl.col("after").alias("period"),
         (0.0 - pl.col(WEIGHT)).alias(WEIGHT),
         pl.lit("dormant").alias("state"),

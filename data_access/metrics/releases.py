@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from data_access.metrics.common import USER, weighted
-from data_access.metrics.kpis import ratio
+from data_access.metrics.common import KEY, weighted
+from data_access.metrics.kpis import person_key, ratio
 from data_access.metrics.latency import grouped_percentiles
 from data_access.metrics.registry import ALL_HISTORY, metric
 
@@ -45,7 +45,7 @@ def releases(events: pl.LazyFrame, traces: pl.LazyFrame, window: Window) -> pl.L
     named = pl.col("release") != ""
     people = (
         weighted(events.filter(window.contains(), named))
-        .group_by("release", USER)
+        .group_by("release", person_key())
         .agg(
             pl.col("weight").min(),
             pl.col("weight").sum().alias("events"),
@@ -54,7 +54,7 @@ def releases(events: pl.LazyFrame, traces: pl.LazyFrame, window: Window) -> pl.L
         .group_by("release")
         .agg(
             pl.col("events", "failures").sum(),
-            pl.col("weight").filter(pl.col(USER).is_not_null()).sum().alias("users"),
+            pl.col("weight").filter(pl.col(KEY).is_not_null()).sum().alias("users"),
         )
     )
     timed = weighted(traces.filter(window.contains(), named)).with_columns(

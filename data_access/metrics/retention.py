@@ -12,9 +12,10 @@ from data_access.metrics.common import (
     USER,
     WEIGHT,
     MetricError,
+    event_predicate,
     one_of,
     qualifying,
-    user_weights,
+    weight_of,
 )
 from data_access.metrics.registry import ALL_HISTORY, metric
 
@@ -165,38 +166,73 @@ class _Asked:
 def _cells(events: pl.LazyFrame, window: Window, asked: _Asked, *, user: str) -> pl.LazyFrame:
     """Return cohort, period, the user and weight: one row per user and cell."""
     wide = window.widened(asked.every)
-    columns = {"at": wide.period(every=asked.every)} | ({} if user == KEY else {user: pl.col(user)})
-    since = wide.before() if asked.cohort == "first" else wide.contains()
-    starts = user_weights(qualifying(events, asked.start, since, **columns), ["at"], user=user)
-    if asked.cohort == "first":
-        starts = starts.filter(pl.col("at") == pl.col("at").min().over(user))
-        starts = starts.filter(pl.col("at") >= wide.start)
-    returns = (
-        qualifying(events, asked.back, wide.contains(), **columns)
-        .group_by("at", user)
-        .agg(pl.col(WEIGHT).min().alias("least"), pl.col(WEIGHT).sum().alias("times"))
-    )
-    if not asked.brackets:
-        returns = returns.filter(pl.col("times") >= asked.min_returns)
-    joined = starts.rename({"at": "cohort"}).join(returns, on=user)
-    later = joined.filter(pl.col("at") > pl.col("cohort")).with_columns(
+    seen = _followed(_activity(events, wide, asked, user=user), wide, asked, user=user)
+    seen = seen.with_columns(
         _periods_between(pl.col("cohort"), pl.col("at"), asked.every).alias("period")
     )
+    itself = pl.col("period") == 0
+    enough = pl.col("times") >= asked.min_returns
+    least = pl.when(~itself).then("least")
+    if not asked.brackets and not asked.unbounded:
+        cells = seen.filter(itself | enough)
+        return cells.select(*_CELL, user, pl.min_horizontal(WEIGHT, least).alias(WEIGHT))
+    later = seen.filter(~itself)
     if asked.brackets:
         later = (
             later.join(_bracket_of(asked.brackets), on="period")
             .group_by("cohort", "bracket", user)
             .agg(pl.col(WEIGHT).min(), pl.col("least").min(), pl.col("times").sum())
-            .filter(pl.col("times") >= asked.min_returns)
             .rename({"bracket": "period"})
         )
+    later = later.filter(enough)
     if asked.unbounded:
         later = _or_any_later(later, user)
-    seen_again = later.select("cohort", "period", user, pl.min_horizontal(WEIGHT, "least"))
-    everybody = starts.select(
-        pl.col("at").alias("cohort"), pl.lit(0, dtype=pl.Int64).alias("period"), user, WEIGHT
+    everybody = seen.filter(itself).select(*_CELL, user, WEIGHT)
+    return pl.concat(
+        [everybody, later.select(*_CELL, user, pl.min_horizontal(WEIGHT, "least").alias(WEIGHT))]
     )
-    return pl.concat([everybody, seen_again])
+
+
+def _activity(events: pl.LazyFrame, wide: Window, asked: _Asked, *, user: str) -> pl.LazyFrame:
+    """Return one row per user and period: born, least and times, in one pass over the events.
+
+    `born` is the smallest weight of the start events there and `least` that of the returns
+    (null: there is none), `times` how many returns that is.
+    """
+    either = None if asked.start is None or asked.back is None else [asked.start, asked.back]
+    columns = {
+        "at": wide.period(every=asked.every),
+        "born": pl.when(event_predicate(asked.start)).then(weight_of(events)),
+        "least": pl.when(event_predicate(asked.back)).then(weight_of(events)),
+    } | ({} if user == KEY else {user: pl.col(user)})
+    since = wide.before() if asked.cohort == "first" else wide.contains()
+    known = (
+        pl.lit(value=True)
+        if either is None
+        else pl.any_horizontal(*(event_predicate(one) for one in either))
+    )
+    return (
+        qualifying(events, None, since & known, **columns)
+        .group_by("at", user)
+        .agg(pl.col("born").min(), pl.col("least").min(), pl.col("least").sum().alias("times"))
+    )
+
+
+def _followed(activity: pl.LazyFrame, wide: Window, asked: _Asked, *, user: str) -> pl.LazyFrame:
+    """Join each cohort's users, at the weight they joined with, to their later periods."""
+    started = pl.col("born").is_not_null()
+    if asked.cohort == "recurring":
+        starts = activity.filter(started).select(
+            user, pl.col("at").alias("cohort"), pl.col("born").alias(WEIGHT)
+        )
+        return starts.join(activity.drop("born"), on=user).filter(pl.col("at") >= pl.col("cohort"))
+    first = pl.when(started).then("at").min().over(user)
+    joined_with = pl.when(pl.col("at") == pl.col("cohort")).then("born").min().over(user)
+    return (
+        activity.with_columns(first.alias("cohort"))
+        .filter(pl.col("cohort") >= wide.start, pl.col("at") >= pl.col("cohort"))
+        .with_columns(joined_with.alias(WEIGHT))
+    )
 
 
 def _or_any_later(cells: pl.LazyFrame, user: str) -> pl.LazyFrame:

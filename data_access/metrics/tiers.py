@@ -20,7 +20,7 @@ from data_access.metrics.common import (
     users_of,
     weighted,
 )
-from data_access.metrics.kpis import by_group, conversions, ratio
+from data_access.metrics.kpis import by_group, conversions, merged, ratio
 from data_access.metrics.latency import grouped_percentiles
 from data_access.metrics.registry import ALL_HISTORY, metric
 from ingest.vocabulary import TIERS
@@ -99,9 +99,7 @@ def tiers(
         conversions(events, window, by_entering_tier=True),
     ]
     standard = pl.LazyFrame({TIER: TIERS}, schema={TIER: pl.String})
-    table = pl.concat([standard, *(part.select(TIER) for part in parts)]).unique()
-    for part in parts:
-        table = table.join(part, on=TIER, how="left")
+    table = merged([standard, *parts], [TIER])
     counts = pl.exclude(TIER, "duration_ms_p50", "duration_ms_p95")
     return (
         table.with_columns(counts.fill_null(0.0))

@@ -1,0 +1,217 @@
+"""What every listed metric promises: its documented columns, their order, and a plan, not data."""
+
+from __future__ import annotations
+
+import random
+import re
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+import polars as pl
+import pytest
+from frames import error, errors, event, events, instant, trace, traces, window
+from polars.testing import assert_frame_equal
+
+import data_access.metrics  # noqa: F401 - importing it lists every metric
+from data_access.metrics.registry import METRICS, Metric
+from data_access.schema import SESSIONS
+from ingest.vocabulary import CortexEventName
+
+WINDOW = window("2026-01-10", "2026-01-24")
+STEPS = {"steps": ["session_started", "context_created", "context_loaded"]}
+# what a metric cannot do without
+OPTIONS: dict[str, dict[str, Any]] = {
+    "error_occurrences": {"group": "g1"},
+    "funnel": STEPS,
+    "funnel_histogram": STEPS,
+    "funnel_trend": STEPS,
+    "funnel_users": STEPS,
+}
+# the columns a result is sorted by; the first column alone where nothing is said
+KEYS = {
+    "activation": ["step"],
+    "context_lifecycle": ["period"],
+    "latency_distribution": ["operation_name", "bucket_from_ms"],
+    "latency_heatmap": ["period", "bucket_from_ms"],
+    "retention": ["cohort", "period"],
+    "sessions": ["user_id_hash", "started_at"],
+    "tier_moves": ["from_tier", "to_tier"],
+}
+NEWEST_OR_MOST_FIRST = {
+    "error_occurrences": ["timestamp", "event_id"],
+    "slowest": ["duration_ms", "timestamp", "event_id"],
+}
+COLUMN = re.compile(r"^(?P<name>\w+) : (?P<type>\w+(?:\(\w+\))?)[,;.]")
+
+listed = pytest.mark.parametrize("spec", METRICS.values(), ids=METRICS)
+
+
+@cache
+def small() -> dict[str, pl.LazyFrame]:
+    """Return a few hundred random rows of each table, some sampled, some without a tier."""
+    rng = random.Random(7)
+    names = [name.value for name in CortexEventName]
+    users, tiers, hashes = [*"abcdefgh"], ["free", "paid", "trial", "", None], ["g1", "g2", "g3"]
+
+    def columns() -> dict[str, object]:
+        return {
+            "session_id": rng.choice(["s1", "s2", "s3", "", None]),
+            "release": rng.choice(["1.0", "1.1", None]),
+            "user_tier": rng.choice(tiers),
+            "weight": rng.choice([1.0, 1.0, 2.0]),
+        }
+
+    def moment() -> Any:
+        return instant("2025-12-01") + timedelta(minutes=rng.randrange(60 * 24 * 60))
+
+    results = ["success", "success", "failure"]
+    return {
+        "events": events(
+            *(
+                event(
+                    moment(),
+                    rng.choice(users),
+                    rng.choice(names),
+                    result=rng.choice(results),
+                    is_paid_user=rng.random() < 0.3,
+                    **columns(),
+                )
+                for _ in range(400)
+            )
+        ),
+        "errors": errors(
+            *(
+                error(moment(), rng.choice(users), group_hash=rng.choice(hashes), **columns())
+                for _ in range(100)
+            )
+        ),
+        "traces": traces(
+            *(
+                trace(
+                    moment(),
+                    rng.choice(["search", "save"]),
+                    rng.choice([None, 0.0, rng.lognormvariate(4, 1)]),
+                    rng.choice(users),
+                    success=rng.random() < 0.9,
+                    **columns(),
+                )
+                for _ in range(300)
+            )
+        ),
+        "sessions": pl.LazyFrame(schema=SESSIONS),
+    }
+
+
+def compute(spec: Metric, tables: dict[str, pl.LazyFrame]) -> pl.LazyFrame:
+    frames = [tables[source] for source in spec.sources]
+    return spec.compute(*frames, WINDOW, **OPTIONS.get(spec.name, {}))
+
+
+def empty() -> dict[str, pl.LazyFrame]:
+    return {name: frame.clear() for name, frame in small().items()}
+
+
+def section(spec: Metric, name: str) -> list[str]:
+    """Return the lines of one section of a docstring."""
+    _, found, rest = spec.definition.partition(f"{name}\n{'-' * len(name)}\n")
+    assert found, f"{spec.name} has no section {name}"
+    return re.split(r"\n\n?\w+\n-+\n", rest)[0].splitlines()
+
+
+def documented(spec: Metric) -> dict[str, str]:
+    """Return the columns of a docstring, in order, each with its type."""
+    found = {}
+    for line in section(spec, "Columns"):
+        if line.startswith(" "):
+            continue  # a remark that runs on
+        match = COLUMN.match(line)
+        assert match, f"{spec.name}: a line of Columns is 'name : Type, unit; remark': {line!r}"
+        found[match["name"]] = match["type"]
+    return found
+
+
+def spelled(dtype: pl.DataType, like: str) -> str:
+    """Return a type as the docstring spells it: parameters only where it gives them."""
+    full = str(dtype)
+    return full if full == like else full.partition("(")[0]
+
+
+@listed
+def test_a_docstring_names_exactly_the_columns_there_are(spec: Metric):
+    asked = documented(spec)
+
+    for tables in (empty(), small()):
+        schema = compute(spec, tables).collect().schema
+        real = {name: spelled(dtype, asked.get(name, "")) for name, dtype in schema.items()}
+        assert list(real.items()) == list(asked.items())
+
+
+@listed
+def test_a_docstring_says_what_is_counted_and_where_it_comes_from(spec: Metric):
+    assert section(spec, "Definition")
+    lines = section(spec, "Source")
+    assert tuple(line.partition(" : ")[0] for line in lines if not line.startswith(" ")) == (
+        spec.sources
+    )
+
+
+@listed
+def test_a_metric_returns_a_plan_whose_schema_is_known_before_it_runs(spec: Metric):
+    for tables in (empty(), small()):
+        plan = compute(spec, tables)
+        assert isinstance(plan, pl.LazyFrame)
+        assert dict(plan.collect_schema()) == dict(plan.collect().schema)
+
+
+@listed
+def test_a_metric_gives_the_same_rows_every_time_in_the_order_of_its_keys(spec: Metric):
+    result = compute(spec, small()).collect()
+
+    if spec.name in NEWEST_OR_MOST_FIRST:
+        expected = result.sort(NEWEST_OR_MOST_FIRST[spec.name], descending=True)
+    else:
+        keys = KEYS.get(spec.name, result.columns[:1])
+        expected = result.sort(keys, maintain_order=True)
+    assert_frame_equal(result, expected)
+    assert_frame_equal(result, compute(spec, small()).collect())
+
+
+@listed
+def test_the_order_of_the_rows_on_disk_does_not_matter(spec: Metric):
+    shuffled = {
+        name: frame.collect().sample(fraction=1.0, shuffle=True, seed=3).lazy()
+        for name, frame in small().items()
+    }
+
+    assert_frame_equal(
+        compute(spec, small()).collect(), compute(spec, shuffled).collect(), rel_tol=1e-9
+    )
+
+
+@listed
+def test_the_in_memory_engine_agrees_with_the_streaming_one(spec: Metric):
+    plan = compute(spec, small())
+
+    assert_frame_equal(plan.collect(engine="streaming"), plan.collect(engine="in-memory"))
+
+
+@listed
+def test_what_happens_after_the_window_changes_nothing(spec: Metric):
+    """Metrics that widen to whole periods do so by at most a month."""
+    later = WINDOW.end + timedelta(days=31)
+    cut = {
+        name: frame.filter(pl.col("timestamp") < pl.lit(instant(later.isoformat())))
+        if "timestamp" in frame.collect_schema()
+        else frame
+        for name, frame in small().items()
+    }
+    extended = dict(cut)
+    for name, make in (("events", event), ("errors", error), ("traces", trace)):
+        built = {"events": events, "errors": errors, "traces": traces}[name]
+        row = make("2026-06-01", "latecomer", event_id="later", release="9.9")
+        extended[name] = pl.concat([cut[name], built(row)])
+
+    assert_frame_equal(
+        compute(spec, cut).collect(), compute(spec, extended).collect(), rel_tol=1e-9
+    )
