@@ -97,7 +97,7 @@ def _compute(home: Path, window: Window, name: str) -> pl.DataFrame:
 
 
 def _fetch(connection: duckdb.DuckDBPyConnection, sql: str) -> object:
-    return connection.execute(sql).to_arrow_table()
+    return connection.sql(sql).to_arrow_table()
 
 
 def _pages(home: Path, window: Window) -> None:
