@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urlencode
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
 
@@ -156,7 +157,7 @@ class Filters:
             )
         except WindowError as error:
             notes.append(f"Ignored the dates in the link: {error}")
-            window = Window.last(28, today or now.date(), timezone=timezone)
+            window = Window.last(28, today or now.date(), timezone=_known_zone(timezone))
         chosen = {}
         for name, dimension in DIMENSIONS.items():
             allowed = dimension.closed or (known or {}).get(name)
@@ -242,6 +243,14 @@ def _parse(query: str | Mapping[str, Sequence[str]], notes: list[str]) -> dict[s
             continue
         asked.setdefault(name, []).append(value)
     return asked
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return "UTC"
+    return name
 
 
 def _one(asked: dict[str, list[str]], name: str) -> str | None:

@@ -101,6 +101,13 @@ def test_hostile_values_are_ignored_with_a_note(query):
     assert filters.window.days == (2 if "24h" in query else 28)
 
 
+def test_a_hostile_timezone_given_as_the_default_is_survived_too():
+    filters = Filters.from_query("span=7d", today=TODAY, now=NOW, timezone="../../etc/passwd")
+
+    assert filters.window.timezone == "UTC"
+    assert filters.notes
+
+
 def test_dates_the_wrong_way_round_are_put_right():
     assert read("span=custom&from=2026-03-09&to=2026-03-01").window.days == 9
 
