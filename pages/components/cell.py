@@ -1,0 +1,296 @@
+"""A cell: one picture that can be questioned; definition, code, rows and export a click away.
+
+A cell computes itself after the page is laid out, and fails alone: the rest of the page lives on.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import polars as pl
+import streamlit as st
+
+from data_access import DataUnavailable, export
+from data_access.metrics import METRICS
+from pages.components import charts, tables, text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import plotly.graph_objects as go
+
+    from pages.components.view import View
+
+MENU: Final = ("Definition", "Rows", "Code", "Export", "Link")
+_AGAIN: Final = "_again"
+_HEAD_PX: Final = 96  # title, subtitle and padding around a picture
+_EMPTY_PX: Final = 150  # nothing to see needs less room than something
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Which metric with which options; `name` tells several of one cell apart."""
+
+    metric: str
+    options: tuple[tuple[str, Any], ...] = ()
+    name: str = ""
+
+
+def ask(metric: str, name: str = "", **options: Any) -> Ask:  # noqa: ANN401 - a metric's own options
+    """Ask for a metric with options."""
+    return Ask(metric, tuple(options.items()), name or metric)
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """A cell's finished frames: `now` and `before` are the first one's; all are by name."""
+
+    frames: Mapping[str, pl.DataFrame]
+    befores: Mapping[str, pl.DataFrame]
+
+    @property
+    def now(self) -> pl.DataFrame:
+        """The first frame."""
+        return next(iter(self.frames.values()))
+
+    @property
+    def before(self) -> pl.DataFrame | None:
+        """The first frame of the previous period, when the reader compares."""
+        return next(iter(self.befores.values()), None)
+
+    def all(self) -> pl.DataFrame:
+        """Return every row of every frame in one, complete: what is exported."""
+        named = [(name, frame) for name, frame in self.frames.items()]
+        named += [(f"{name}, before", frame) for name, frame in self.befores.items()]
+        if len(named) == 1:
+            return named[0][1]
+        labelled = [frame.select(pl.lit(name).alias("series"), pl.all()) for name, frame in named]
+        return pl.concat(labelled, how="diagonal_relaxed")
+
+
+Said: TypeAlias = "str | Callable[[Data], str | None]"
+Picture: TypeAlias = "go.Figure | tables.Table"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Everything a cell is made of, apart from the view."""
+
+    title: str
+    asks: tuple[Ask, ...]
+    draw: Callable[[Data], Picture]
+    subtitle: Said
+    alt: Said
+    empty: str
+    note: Said | None = None
+    compare: bool = False
+    height: int = charts.HEIGHT
+    is_empty: Callable[[Data], bool] | None = None
+    on_row: Callable[[pl.DataFrame, int], None] | None = None
+
+    @property
+    def slug(self) -> str:
+        """The cell's name in links and file names."""
+        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
+
+
+def cell(
+    view: View,
+    title: str,
+    asks: Ask | list[Ask],
+    draw: Callable[[Data], Picture],
+    *,
+    subtitle: Said,
+    alt: Said,
+    empty: str,
+    **more: Any,  # noqa: ANN401 - the other fields of Cell
+) -> None:
+    """Put a cell here: `asks` are loaded, `draw` makes the picture, words say what it is.
+
+    Parameters
+    ----------
+    subtitle : unit, n, and "about" when sampled; text or a function of the data.
+    alt : what the picture shows, for a reader who does not see it.
+    empty : why there may be nothing, and what would fill it.
+    more : `note` (below the picture: what is partial), `compare` (load the previous period too),
+        `height` of the picture, `is_empty` when "no rows, or only zeros" is not the test,
+        `on_row` what choosing a row of a table does.
+    """
+    several = tuple(asks) if isinstance(asks, list) else (asks,)
+    made = Cell(title, several, draw, subtitle, alt, empty, **more)
+    place = st.container(border=True, key=f"cell-{made.slug}")
+    slot = place.skeleton(made.height + _HEAD_PX) if view.is_first_look else place.container()
+
+    def fill() -> None:
+        with slot.container() if view.is_first_look else slot:
+            _cell(view, made)
+
+    view.later(fill)
+
+
+@st.fragment
+def _cell(view: View, made: Cell) -> None:
+    """Draw the cell, or say that it failed: the one boundary, so that the page around it lives."""
+    head = st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap=None
+    )
+    head.subheader(made.title, anchor=made.slug, width="content")
+    menu = head.container(width="content", key=f"menu-{made.slug}")
+    try:
+        data = _loaded(view, made)
+        _body(view, made, data)
+        with menu:
+            _menu(view, made, data)
+    except DataUnavailable as error:
+        st.warning(text.escaped(error, most=500), icon=":material/database_off:")
+    except Exception:  # noqa: BLE001 - whatever it was, it is this cell's alone
+        _log.exception("The cell %r failed", made.title)
+        st.error(
+            f"“{made.title}” could not be computed. The rest of the page is unaffected; the reason "
+            "is in the server's log. Try another period, or fewer filters.",
+            icon=":material/error:",
+        )
+    if st.session_state.pop(_AGAIN, False):
+        st.rerun()  # a row was chosen: what depends on it is elsewhere on the page
+
+
+def _loaded(view: View, made: Cell) -> Data:
+    frames = {one.name: view.load(one.metric, **dict(one.options)) for one in made.asks}
+    befores = {}
+    if made.compare and view.previous is not None:
+        befores = {
+            one.name: view.load(one.metric, before=True, **dict(one.options)) for one in made.asks
+        }
+    return Data(frames, befores)
+
+
+def _body(view: View, made: Cell, data: Data) -> None:
+    subtitle = _words(made.subtitle, data)
+    if subtitle:
+        st.caption(subtitle)
+    if (made.is_empty or _nothing)(data):
+        with st.container(
+            height=_EMPTY_PX, border=False, vertical_alignment="center", key=f"empty-{made.slug}"
+        ):
+            st.caption(f":material/hourglass_empty: {made.empty}", text_alignment="center")
+    else:
+        drawn, alt = made.draw(data), _words(made.alt, data) or made.title
+        if isinstance(drawn, tables.Table):
+            _table(view, made, drawn, alt)
+        else:
+            st.plotly_chart(drawn, config=charts.CONFIG, alt=alt)
+    note = _words(made.note, data)
+    if note:
+        st.caption(f":material/info: {note}")
+
+
+def _table(view: View, made: Cell, drawn: tables.Table, alt: str) -> None:
+    if made.on_row is None:
+        tables.show(drawn, timezone=view.timezone, alt=alt)
+        return
+    key, on_row = f"rows-{made.slug}", made.on_row
+
+    def chosen() -> None:
+        rows = st.session_state[key]["selection"]["rows"]
+        if rows:
+            on_row(drawn.frame, rows[0])
+            st.session_state[_AGAIN] = True
+
+    tables.show(
+        drawn,
+        timezone=view.timezone,
+        alt=alt,
+        key=key,
+        on_select=chosen,
+        selection_mode="single-row",
+    )
+
+
+def _nothing(data: Data) -> bool:
+    """Say whether no frame holds anything but zeros and gaps."""
+    for frame in data.frames.values():
+        numbers = frame.select(pl.selectors.numeric())
+        if frame.height and not numbers.width:
+            return False
+        if any(frame[name].fill_null(0).abs().sum() for name in numbers.columns):
+            return False
+    return True
+
+
+def _words(said: Said | None, data: Data) -> str | None:
+    return said(data) if callable(said) else said
+
+
+# --- the menu --------------------------------------------------------------------------------
+
+
+def _menu(view: View, made: Cell, data: Data) -> None:
+    popover = st.popover(
+        "Details",
+        type="tertiary",
+        help=f"{made.title}: {', '.join(name.lower() for name in MENU)}",
+        key=f"details-{made.slug}",
+        on_change="rerun",
+    )
+    if not popover.open:
+        return
+    with popover:
+        definition, rows, code, files, link = st.tabs(MENU)
+        specs = {one.metric: METRICS[one.metric] for one in made.asks if one.metric in METRICS}
+        with definition:
+            for spec in specs.values():
+                st.markdown(text.definition_markdown(spec.definition))
+        with rows:
+            _rows(view, made, data)
+        with code:
+            for spec in specs.values():
+                st.code(spec.code, language="python", height=360)
+        with files:
+            _files(view, made, data)
+        with link:
+            st.caption("Shows exactly this, today and next year.")
+            st.code(f"{view.link}#{made.slug}", language=None, wrap_lines=True)
+
+
+def _rows(view: View, made: Cell, data: Data) -> None:
+    for name, frame in data.frames.items():
+        shown = f"the first {tables.ROWS_MAX:,} of {frame.height:,}; exports hold all"
+        st.caption(
+            f"{text.escaped(name)}: "
+            + (shown if frame.height > tables.ROWS_MAX else text.some(frame.height, "row"))
+        )
+        tables.rows(frame, timezone=view.timezone, alt=f"The rows behind {made.title}.")
+
+
+def _files(view: View, made: Cell, data: Data) -> None:
+    frame = data.all()
+    st.caption(f"All {text.some(frame.height, 'row')}, with these filters.")
+    about = text.period_and_filters(view.filters, today=view.today)
+    stem = f"{made.slug}-{view.window.start}-{view.last_shown_day()}"
+    with st.container(horizontal=True):
+        for label, (write, suffix, mime) in FORMATS.items():
+            st.download_button(
+                label,
+                data=partial(write, frame, about=about),
+                file_name=f"{stem}.{suffix}",
+                mime=mime,
+                on_click="ignore",
+                key=f"export-{made.slug}-{suffix}",
+            )
+
+
+FORMATS: Final = {
+    "CSV": (export.to_csv, "csv", "text/csv"),
+    "Parquet": (export.to_parquet, "parquet", "application/vnd.apache.parquet"),
+    "JSONL": (export.to_jsonl, "jsonl", "application/x-ndjson"),
+    "Excel": (
+        export.to_excel,
+        "xlsx",
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ),
+}

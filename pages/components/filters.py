@@ -1,0 +1,314 @@
+"""The shared filters in the sidebar: every choice is in the link, and the link is every choice.
+
+Streamlit keeps a widget with `bind="query-params"` and the URL in step; options are the URL's own
+tokens, because the URL carries what an option shows (STACK.md 1.10).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from data_access.filters import DIMENSIONS, SPAN_DEFAULT, SPANS, VALUE_CHARS_MAX, Filters
+from data_access.window import Window, WindowError
+from pages.components import text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from pages.components.load import Facts
+
+SWITCHES: Final = {"compare": True, "complete": True, "live": False}
+LABELS: Final = {
+    "tiers": "Tier",
+    "channels": "Channel",
+    "projects": "Project",
+    "releases": "Release",
+    "stages": "Stage",
+    "events": "Event",
+}
+_PLACE: Final = ("timezone", "week_starts_on")
+OWN: Final = ("group", "operation")  # filters of a single page
+_OTHERS: Final = (*OWN, "embed", "embed_options")  # and what Streamlit itself reads
+_PERIODS: Final = {"week": "1w", "month": "1mo"}
+_TRUTH: Final = ("true", "false")
+_ANY_DAY: Final = date(2026, 1, 1)
+_ASKED: Final = "_asked"
+_NOTES: Final = "_notes"
+_SHOWN: Final = "_shown"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the sidebar says: the filters, the switches, and what was ignored or moved."""
+
+    filters: Filters
+    compare: bool
+    complete: bool
+    live: bool
+    span: str
+    latest: datetime
+    notes: tuple[str, ...]
+
+
+def options(facts: Facts | None) -> dict[str, tuple[str, ...]]:
+    """Return the values each filter offers; those of a closed set are always all there."""
+    found = facts.choices if facts else {}
+    return {
+        name: dimension.closed or tuple(found.get(name, ()))
+        for name, dimension in DIMENSIONS.items()
+    }
+
+
+def sidebar(facts: Facts | None, *, now: datetime, today: date) -> Choice:
+    """Draw the filters and return what they say. `facts` is None when there is no data."""
+    offered = options(facts)
+    asked = _first_asked()
+    values = _widgets(offered)
+    place = {
+        "timezone": facts.settings.timezone if facts else "UTC",
+        "week_starts_on": facts.settings.week_starts_on if facts else "monday",
+    }
+    place |= {name: asked[name][-1] for name in _PLACE if asked.get(name)}
+    values |= {name: [value] for name, value in place.items()}
+    span = values["span"][-1]
+    live, complete = (st.session_state.get(name, SWITCHES[name]) for name in ("live", "complete"))
+    end, note = end_day(
+        span,
+        today,
+        facts.last_day if facts else None,
+        complete=complete,
+        live=live,
+        week_starts_on=place["week_starts_on"],
+    )
+    moment = _to_the_minute(now)
+    if end < today:  # 24 hours end with the last day that has data, or with this minute
+        moment = Window(end, end + timedelta(days=1), timezone=_zone(place["timezone"])).closes_at
+    filters = Filters.from_query(values, today=end, now=moment, timezone=place["timezone"])
+    st.session_state[_SHOWN] = (filters.window.start, filters.window.end - timedelta(days=1))
+    notes = (*_notes(asked, values, offered, facts), *filters.notes, *note)
+    return Choice(
+        filters=filters,
+        compare=bool(st.session_state.get("compare", True)),
+        complete=bool(complete),
+        live=bool(live),
+        span=span,
+        latest=_latest(filters.window, span, now, facts.last_day if facts else None),
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def end_day(
+    span: str,
+    today: date,
+    last_day: date | None,
+    *,
+    complete: bool,
+    live: bool,
+    week_starts_on: str = "monday",
+) -> tuple[date, tuple[str, ...]]:
+    """Return the day a relative span ends with, and what to tell the reader about it.
+
+    Parameters
+    ----------
+    span : one of SPANS; custom dates and links that name an instant are never moved.
+    last_day : the last day with data, if any.
+    complete, live : the switches; live shows today whatever `complete` says.
+    """
+    if span == "custom":
+        return today, ()
+    end = today
+    notes: list[str] = []
+    if complete and not live and span != "24h":
+        end = today - timedelta(days=1)
+        if span in _PERIODS and _began(today, span, week_starts_on):
+            end = today
+            notes.append(f"This {span} began today, so today is shown although it is not over.")
+    if last_day is not None and last_day < end:
+        end = last_day
+        quiet = text.ago(timedelta(days=(today - last_day).days))
+        if (today - last_day).days > 1 or live or not complete:
+            notes = [f"The data ends on {text.day(last_day)} ({quiet}), so the span ends there."]
+    return end, tuple(notes)
+
+
+def _latest(window: Window, span: str, now: datetime, last_day: date | None) -> datetime:
+    """Return where the last hours end: with what is shown, or with this minute."""
+    if span in ("custom", "24h"):
+        return window.closes_at
+    if last_day is None:
+        return _to_the_minute(now)
+    after = Window(last_day, last_day + timedelta(days=1), timezone=window.timezone).closes_at
+    return min(_to_the_minute(now), after)
+
+
+def _began(today: date, span: str, week_starts_on: str) -> bool:
+    day = Window.last(1, today, week_starts_on=_week(week_starts_on))
+    return day.period_start(today, every=_PERIODS[span]) == today
+
+
+def link(base: str, choice: Choice, **own: str) -> str:
+    """Return the link that shows exactly this, today and next year."""
+    pairs = {name: str(getattr(choice, name)).lower() for name in ("compare",)}
+    extra = {name: value for name, value in (pairs | own).items() if value not in ("", "true")}
+    query = choice.filters.to_query()
+    return f"{base}?{query}{'&' + urlencode(extra) if extra else ''}"
+
+
+# --- widgets ---------------------------------------------------------------------------------
+
+
+def _widgets(offered: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    span = st.segmented_control(
+        "Span",
+        SPANS,
+        default=SPAN_DEFAULT,
+        required=True,
+        key="span",
+        bind="query-params",
+        on_change=_span_chosen,
+        help="Days end with the last one that is over; week and month are the current ones.",
+    )
+    values: dict[str, Sequence[str]] = {"span": [span or SPAN_DEFAULT]}
+    values |= _dates(is_shown=span == "custom")
+    if span == "24h" and ("until" in st.query_params or st.session_state.get("until")):
+        until = st.text_input("Until", key="until", bind="query-params", help="An instant, UTC.")
+        values |= {"until": [until]} if until else {}
+    st.toggle(
+        "Compare with the previous period",
+        value=SWITCHES["compare"],
+        key="compare",
+        bind="query-params",
+    )
+    st.toggle(
+        "Only complete days",
+        value=SWITCHES["complete"],
+        key="complete",
+        bind="query-params",
+        help="Leaves out today, which would look like a drop.",
+    )
+    st.toggle(
+        "Live",
+        value=SWITCHES["live"],
+        key="live",
+        bind="query-params",
+        help="Shows today as well and follows new events within seconds.",
+    )
+    for name, dimension in DIMENSIONS.items():
+        key = dimension.query_name
+        values[key] = st.multiselect(
+            LABELS[name], offered[name], key=key, bind="query-params", placeholder="All"
+        )
+    st.button("Reset", on_click=_reset, icon=":material/restart_alt:", width="stretch")
+    return values
+
+
+def _dates(*, is_shown: bool) -> dict[str, Sequence[str]]:
+    """Draw two days. They are always there, else the link would not learn of their values."""
+    with st.container(key="dates-shown" if is_shown else "dates-hidden"):
+        first = st.date_input("From", None, key="from", bind="query-params", format="YYYY-MM-DD")
+        last = st.date_input("To", None, key="to", bind="query-params", format="YYYY-MM-DD")
+    return {"from": [str(first)], "to": [str(last)]} if is_shown and first and last else {}
+
+
+def _span_chosen() -> None:
+    """Let custom days begin as the days last shown, and leave none behind."""
+    days = (None, None)
+    if st.session_state["span"] == "custom":
+        days = st.session_state.get(_SHOWN, days)
+    st.session_state["from"], st.session_state["to"] = days
+
+
+def own_choices() -> None:
+    """Keep what a single page lets one choose in the link on every page: hidden, bound fields.
+
+    A bound field of a page would lose its value with the page (STACK.md 1.5).
+    """
+    with st.container(key="own-hidden"):
+        for name in OWN:
+            st.text_input(name, key=name, bind="query-params", max_chars=VALUE_CHARS_MAX)
+
+
+def _reset() -> None:
+    st.session_state["span"] = SPAN_DEFAULT
+    st.session_state.update({"from": None, "to": None})
+    st.session_state.update(SWITCHES)
+    st.session_state.update({dimension.query_name: [] for dimension in DIMENSIONS.values()})
+    st.session_state[_ASKED] = {}
+
+
+# --- what the link asked for -----------------------------------------------------------------
+
+
+def _first_asked() -> dict[str, list[str]]:
+    """Return the query the session began with: Streamlit drops what it cannot use, silently."""
+    if _ASKED not in st.session_state:
+        query = {name: st.query_params.get_all(name) for name in st.query_params}
+        st.session_state[_ASKED] = query
+    asked: dict[str, list[str]] = st.session_state[_ASKED]
+    return asked
+
+
+def _notes(
+    asked: Mapping[str, Sequence[str]],
+    values: Mapping[str, Sequence[str]],
+    offered: Mapping[str, Sequence[str]],
+    facts: Facts | None,
+) -> tuple[str, ...]:
+    """Say what the link asked for in vain, until the reader changes a filter."""
+    if not asked or facts is None:
+        return ()
+    seen = {name: tuple(chosen) for name, chosen in values.items()}
+    first, notes = st.session_state.get(_NOTES) or (seen, ignored(asked, offered))
+    st.session_state[_NOTES] = (first, notes)
+    return notes if first == seen else ()
+
+
+def ignored(
+    asked: Mapping[str, Sequence[str]], offered: Mapping[str, Sequence[str]]
+) -> tuple[str, ...]:
+    """Return a note for everything in a link that means nothing here."""
+    known = {name: values for name, values in offered.items() if values}
+    notes = list(Filters.from_query(dict(asked), known=known).notes)
+    for name in SWITCHES:
+        wrong = [value for value in asked.get(name, ()) if value.lower() not in _TRUTH]
+        if wrong:
+            notes.append(f"Ignored {name}: {wrong[0][:40]!r} is neither true nor false.")
+    names = {"span", "from", "to", "until", *SWITCHES, *_PLACE, *_OTHERS}
+    names |= {dimension.query_name for dimension in DIMENSIONS.values()}
+    strange = sorted(set(asked) - names)
+    if strange:
+        notes.append(f"Ignored unknown parts of the link: {text.listed(strange)}.")
+    return tuple(notes)
+
+
+def _to_the_minute(now: datetime) -> datetime:
+    """Round up, so that the last 24 hours are one cache key for a minute and miss no event."""
+    return now.replace(second=0, microsecond=0) + timedelta(minutes=1)
+
+
+def _week(name: str) -> str:
+    return name if name == "sunday" else "monday"
+
+
+def _zone(name: str) -> str:
+    try:
+        Window.last(1, _ANY_DAY, timezone=name)
+    except WindowError:
+        return "UTC"
+    return name
+
+
+def copy_link(url: str) -> None:
+    """Offer the link that shows exactly this to whoever opens it, whenever."""
+    popover = st.popover(
+        "Copy link", icon=":material/link:", width="stretch", key="copy-link", on_change="rerun"
+    )
+    if popover.open:
+        popover.caption("Dates are written out, so it shows the same next year.")
+        popover.code(url, language=None, wrap_lines=True)

@@ -1,0 +1,79 @@
+"""The top of a page: the question, what is counted and until when, and what stands out."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+import streamlit as st
+
+from pages.components import text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pages.components.view import View
+
+SENTENCES_MAX: Final = 3
+_log = logging.getLogger(__name__)
+
+
+def head(view: View, question: str, counted: str) -> None:
+    """Write the question as the title, and one line on what is counted, for whom, until when."""
+    st.title(question, anchor=False)
+    st.caption(f"{counted} {period(view)}")
+    narrowed = text.filtered(view.filters)
+    if narrowed:
+        st.caption(f":material/filter_alt: Only {text.escaped(narrowed, most=400)}.")
+
+
+def stage_notes(view: View, stage: str) -> None:
+    """Say where the page's own stage cannot be told, or replaces the reader's."""
+    if not view.facts.choices.get("stages"):
+        st.caption(
+            ":material/info: Everybody is shown: `telemetry.toml` names neither testers nor an "
+            "open-beta date, so nobody can be told to be in the closed beta."
+        )
+    elif view.filters.stages not in ((), (stage,)):
+        st.caption(f":material/info: The stage filter rests here: this page is about {stage}.")
+
+
+def period(view: View) -> str:
+    """Return "28 days to 20 Nov, UTC, only complete days; data as of 09:41."."""
+    window, facts = view.window, view.facts
+    parts = [text.window(window, today=view.today), text.escaped(window.timezone)]
+    if view.open_from("1d") < window.end:
+        parts.append("today included, which is not over")
+    elif view.complete and window.end_at is None:
+        parts.append("only complete days")
+    if view.previous is not None:
+        before = view.previous.window
+        first = text.day(before.start, today=view.today)
+        last = text.day(view.last_day_of(before), today=view.today)
+        days = first if first == last else f"{first} to {last}"
+        hours = before.start_at is not None
+        parts.append("compared with the hours before" if hours else f"compared with {days}")
+    words = ", ".join(parts)
+    words = words[0].upper() + words[1:]
+    if facts.as_of is not None:
+        return f"{words}; data as of {text.clock(facts.as_of, view.now, view.timezone)}."
+    return f"{words}."
+
+
+def reading(view: View, sentences: Callable[[], Sequence[str]]) -> None:
+    """Write what stands out, most surprising first; nothing when nothing does.
+
+    Names from the data inside a sentence have to be escaped by whoever writes it.
+    """
+    slot = st.container(key="reading")
+
+    def fill() -> None:
+        try:
+            found = list(sentences())[:SENTENCES_MAX]
+        except Exception:  # noqa: BLE001 - a page is complete without; its cells say what failed
+            _log.exception("The reading could not be computed")
+            return
+        if found:
+            slot.markdown("  \n".join(found))
+
+    view.later(fill)

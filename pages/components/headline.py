@@ -1,0 +1,91 @@
+"""The headline row: a few numbers, each with its change in words, its past and its definition."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+import streamlit as st
+
+from data_access import DataUnavailable
+from data_access.metrics import METRICS
+from pages.components import text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pages.components.view import View
+
+WIDTH_MIN: Final = 150  # px; the row breaks before a number does
+HEIGHT: Final = 128
+
+_UNITS: Final = re.compile(r"(?<=\d) (?=%|ms|s\b|min|h\b|points)")  # never broken off its number
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """One headline number. `good` says which direction is good news: 1 up, -1 down, 0 neither."""
+
+    label: str
+    value: str
+    change: text.Change | None = None
+    metric: str | None = None
+    good: int = 1
+    spark: Sequence[float] = ()
+    note: str = ""
+
+
+def headline(view: View, numbers: Callable[[], Sequence[Number]]) -> None:
+    """Draw the row once the page is laid out; a failure is said in its place."""
+    slot = st.skeleton(HEIGHT) if view.is_first_look else st.container()
+
+    def fill() -> None:
+        with slot.container() if view.is_first_look else slot:
+            try:
+                _row(numbers())
+            except DataUnavailable as error:
+                st.warning(text.escaped(error, most=500), icon=":material/database_off:")
+            except Exception:  # noqa: BLE001 - the boundary of the row, as in a cell
+                _log.exception("The headline could not be computed")
+                st.error(
+                    "These numbers could not be computed; the reason is in the server's log.",
+                    icon=":material/error:",
+                )
+
+    view.later(fill)
+
+
+def _row(numbers: Sequence[Number]) -> None:
+    grid = st.grid(len(numbers), min_column_width=WIDTH_MIN, gap="xsmall")
+    for number in numbers:
+        with grid:
+            _card(number)
+
+
+def _card(number: Number) -> None:
+    change = number.change
+    arrow: Literal["up", "down", "off"] = "off"
+    colour: Literal["green", "red", "gray"] = "gray"
+    if change is not None and change.direction:
+        arrow = "up" if change.direction > 0 else "down"
+        if number.good:
+            colour = "green" if change.direction == number.good else "red"
+    spec = METRICS.get(number.metric or "")
+    told = " ".join(
+        part for part in (number.note, text.tooltip(spec.definition) if spec else "") if part
+    )
+    st.metric(
+        number.label,
+        number.value,
+        _UNITS.sub("\u00a0", change.words) if change else None,
+        delta_color=colour,
+        delta_arrow=arrow,
+        help=told or None,
+        border=True,
+        height="stretch",
+        chart_data=list(number.spark) if len(number.spark) > 1 else None,
+        chart_type="line",
+    )

@@ -1,0 +1,90 @@
+"""The one cache: finished frames and the few facts every page needs, per version of the data.
+
+Keys are plain values only. Streamlit hashes a frame by the rows it would print, so a frame must
+never become an argument here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+import streamlit as st
+
+import data_access
+from data_access.metrics import METRICS
+
+if TYPE_CHECKING:
+    from datetime import date, datetime
+
+    from data_access import Filters, Problem, Settings
+
+SECONDS_MAX: Final = 300  # a clock-dependent answer is never older than this
+FRAMES_MAX: Final = 400  # about eight pages' worth of filters for five readers
+FACTS_MAX: Final = 16
+SESSION_MAX: Final = timedelta(days=2)  # how far back a session may have begun
+SESSION_EVENTS_MAX: Final = 50
+OPTIONS_MAX: Final = 2_000  # of one filter; the browser draws no longer list in good time
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the frame around every page says about the data."""
+
+    settings: Settings
+    choices: dict[str, tuple[str, ...]]
+    problems: tuple[Problem, ...]
+    last_day: date | None
+    as_of: datetime | None
+
+
+@st.cache_data(ttl=SECONDS_MAX, max_entries=FRAMES_MAX, show_spinner=False)
+def load(
+    metric: str,
+    filters: Filters,
+    version: str,  # noqa: ARG001 - part of the key: fresh data is a new entry
+    home: str,
+    **options: Any,  # noqa: ANN401 - a metric's own options
+) -> pl.DataFrame:
+    """Compute `metric` under `filters`, for the data as of `version`. Failures are not cached."""
+    spec = METRICS[metric]
+    since = spec.since(filters.window)
+    frames = [
+        data_access.scan(source, home, since=since, filters=filters) for source in spec.sources
+    ]
+    frame: pl.DataFrame = spec.compute(*frames, filters.window, **options).collect()
+    return frame
+
+
+@st.cache_data(ttl=SECONDS_MAX, max_entries=FACTS_MAX, show_spinner=False)
+def facts(home: str, version: str, today: date) -> Facts:  # noqa: ARG001 - version and day are the key
+    """Read what the frame needs: settings, filter options, troubles, and when the data ends."""
+    choices = data_access.choices(home)
+    settings = data_access.settings(home)
+    return Facts(
+        settings=settings,
+        choices={name: tuple(values[:OPTIONS_MAX]) for name, values in choices.items()},
+        problems=tuple(data_access.problems(home)),
+        last_day=data_access.last_day(home, timezone=settings.timezone),
+        as_of=data_access.data_as_of(home),
+    )
+
+
+@st.cache_data(ttl=SECONDS_MAX, max_entries=FRAMES_MAX, show_spinner=False)
+def session_before(
+    home: str,
+    version: str,  # noqa: ARG001 - part of the key
+    session_id: str,
+    moment: datetime,
+) -> pl.DataFrame:
+    """Return the last events of a session up to a moment, newest first: what led to an error."""
+    events = data_access.scan("events", home, since=moment - SESSION_MAX)
+    return (
+        events.filter(pl.col("session_id") == session_id, pl.col("timestamp") <= moment)
+        .select("timestamp", "event_name", "result", "duration_ms", "context_id", "event_id")
+        .sort("timestamp", "event_id", descending=True)
+        .head(SESSION_EVENTS_MAX)
+        .collect()
+    )

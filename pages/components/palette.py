@@ -1,0 +1,61 @@
+"""What each colour means, and where in the theme it lives.
+
+Streamlit swaps the slot colours below for the theme's own in the browser, so one figure is right
+in light and dark, also at the moment the reader switches. The values are in
+`.streamlit/config.toml` (`chartCategoricalColors`, in this order); a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# meaning -> (light, dark); the order is the order of the slots
+COLOURS: Final = {
+    "paid": ("#0072B2", "#0072B2"),
+    "free": ("#5F6B76", "#7A8694"),
+    "enterprise": ("#A86F00", "#E69F00"),
+    "server": ("#00765A", "#009E73"),
+    "extension": ("#9C4F7E", "#CC79A7"),
+    "web": ("#2A7FAF", "#56B4E9"),
+    "trial": ("#7A5C37", "#8C6D46"),
+    "harm": ("#B34700", "#D55E00"),
+    "ink": ("#34495E", "#B8C7D6"),  # anything without a meaning of its own
+    "quiet": ("#8A97A3", "#6C7A87"),  # context: the rest, the other, the before
+}
+SLOTS: Final = {name: f"#{number:06d}" for number, name in enumerate(COLOURS, start=1)}
+SEQUENTIAL: Final = tuple(f"#{number:06d}" for number in range(11, 21))
+
+INK: Final = SLOTS["ink"]
+QUIET: Final = SLOTS["quiet"]
+HARM: Final = SLOTS["harm"]
+FADED_TEXT: Final = "#000036"  # Streamlit's grey for secondary text
+GRID: Final = "#000039"  # and for lines behind the data
+PAPER: Final = "#000038"
+
+DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+PATTERNS: Final = ("", "/", ".", "x", "-", "\\")
+# one meaning, one mark: the dash and the pattern go with the name, as the colour does
+_MARKS: Final = {
+    "paid": 0,
+    "free": 1,
+    "enterprise": 2,
+    "trial": 3,
+    "server": 0,
+    "extension": 1,
+    "web": 2,
+}
+
+
+def colour(name: str) -> str:
+    """Return the slot of a tier, a channel or another meaning; ink for all else."""
+    return SLOTS.get(name, INK)
+
+
+def dash(name: str, position: int) -> str:
+    """Return the line style that goes with a name, or with its place in the chart."""
+    return DASHES[_MARKS.get(name, position) % len(DASHES)]
+
+
+def pattern(name: str, position: int) -> str:
+    """Return the fill pattern that goes with a name, or with its place in the chart."""
+    return PATTERNS[_MARKS.get(name, position) % len(PATTERNS)]

@@ -1,0 +1,137 @@
+"""What one run of a page looks at: the filters, the data's version, the clock; and its to-do list.
+
+The frame makes one per run and every page reads it; nothing here draws or computes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+
+from data_access.window import Window
+from pages.components.load import Facts, load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import date, datetime
+
+    import polars as pl
+
+    from data_access import Filters
+
+_KEY: Final = "_view"
+
+
+@dataclass(frozen=True)
+class View:
+    """The reader's question: which data, which filters, compared with what, and when."""
+
+    home: str
+    version: str
+    filters: Filters
+    previous: Filters | None
+    facts: Facts
+    now: datetime
+    today: date
+    complete: bool  # only days that are over are shown
+    latest: datetime  # the end of the data's last hours: now, unless the data ends before
+    link: str
+    is_first_look: bool = True  # of this session at this page: only then do skeletons help
+    pending: list[Callable[[], None]] = field(default_factory=list, compare=False)
+
+    @property
+    def window(self) -> Window:
+        """The days on show."""
+        return self.filters.window
+
+    @property
+    def timezone(self) -> str:
+        """The timezone of those days."""
+        return self.window.timezone
+
+    def load(
+        self,
+        metric: str,
+        *,
+        before: bool = False,
+        **options: Any,  # noqa: ANN401 - a metric's own options
+    ) -> pl.DataFrame:
+        """Return a finished frame, over the period on show or the one before it."""
+        filters = self.filters.previous() if before else self.filters
+        return load(metric, filters, self.version, self.home, **options)
+
+    def open_from(self, every: str) -> date:
+        """Return the first day of the first period that is not over: it is drawn dashed."""
+        over = min(self.window.end, self.today)
+        start = self.window.period_start(over, every=every)
+        return min(self.window.end, start)
+
+    def at_least(self, days: int) -> View:
+        """Return a view of no fewer than `days` days to the same end: weeks need room."""
+        start = min(self.window.start, self.window.end - timedelta(days=days))
+        whole = replace(self.window, start=start, start_at=None, end_at=None)
+        return self if self.window.days >= days else self.over(whole)
+
+    def last_hours(self, hours: int) -> View:
+        """Return a view of the data's last whole hours, the present one included."""
+        past = timedelta(
+            minutes=self.latest.minute,
+            seconds=self.latest.second,
+            microseconds=self.latest.microsecond,
+        )
+        return self.over(
+            Window.last_hours(
+                hours,
+                self.latest - past + timedelta(hours=1 if past else 0),
+                timezone=self.timezone,
+                week_starts_on=self.window.week_starts_on,
+            )
+        )
+
+    def over(self, window: Window) -> View:
+        """Return a view of another window with the same filters."""
+        return self.of(self.filters.with_window(window))
+
+    def of_stage(self, stage: str) -> View:
+        """Return a view of one stage, where the home can tell stages apart."""
+        if not self.facts.choices.get("stages"):
+            return self
+        return self.of(replace(self.filters, stages=(stage,)))
+
+    def of(self, filters: Filters) -> View:
+        """Return a view with other filters, on the same page and the same to-do list."""
+        previous = filters.previous() if self.previous is not None else None
+        return replace(self, filters=filters, previous=previous)
+
+    def open_hour(self) -> datetime:
+        """Return the hour it is, on the page's own clock face: its bar is not over."""
+        local = self.now.astimezone(ZoneInfo(self.timezone))
+        return local.replace(minute=0, second=0, microsecond=0, tzinfo=None)
+
+    def later(self, fill: Callable[[], None]) -> None:
+        """Fill something after the whole page has been laid out, so that nothing jumps."""
+        self.pending.append(fill)
+
+    def last_shown_day(self) -> date:
+        """Return the window's last day."""
+        return self.last_day_of(self.window)
+
+    @staticmethod
+    def last_day_of(window: Window) -> date:
+        """Return a window's last day."""
+        return window.end - timedelta(days=1)
+
+
+def publish(view: View) -> None:
+    """Make `view` what the page about to run sees."""
+    st.session_state[_KEY] = view
+
+
+def current() -> View:
+    """Return the view of this run. The frame has published it before any page runs."""
+    view: View = st.session_state[_KEY]
+    return view

@@ -1,0 +1,92 @@
+"""The frame around every page: navigation, the shared filters, and what is known about the data.
+
+It runs first on every page and every change. The clock is read here, once, and handed on.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+
+import data_access
+from data_access import DataUnavailable
+from pages.components import filters, home, notices, style
+from pages.components.load import Facts, facts
+from pages.components.view import View, publish
+
+st.set_page_config("Betascope", style.ICON, layout="wide")
+st.html(style.CSS)
+
+now = datetime.now(UTC)
+where = home.chosen()
+
+# 1. Which data, and in which state?
+known: Facts | None = None
+version, today, trouble = "", now.date(), ""
+try:
+    version = notices.prepared(where)
+    settings = data_access.settings(where)
+    today = now.astimezone(ZoneInfo(settings.timezone)).date()
+    known = facts(where, version, today)
+except DataUnavailable as error:
+    trouble = str(error)
+
+# 2. Which question?
+page = st.navigation(
+    [
+        st.Page(
+            "overview.py", title="Betascope", url_path="home", default=True, visibility="hidden"
+        ),
+        st.Page("overview.py", title="Overview", icon=":material/monitoring:", url_path="overview"),
+        st.Page(
+            "closed_beta.py", title="Closed beta", icon=":material/lock:", url_path="closed-beta"
+        ),
+        st.Page(
+            "open_beta.py", title="Open beta", icon=":material/lock_open:", url_path="open-beta"
+        ),
+        st.Page("tiers.py", title="Tiers", icon=":material/stacks:", url_path="tiers"),
+        st.Page("errors.py", title="Errors", icon=":material/bug_report:", url_path="errors"),
+        st.Page("latency.py", title="Latency", icon=":material/speed:", url_path="latency"),
+    ]
+)
+with st.sidebar:
+    choice = filters.sidebar(known, now=now, today=today)
+    base = str(st.context.url or "").partition("?")[0]
+    filters.own_choices()
+    own = {name: st.session_state[name] or "" for name in filters.OWN}
+    link = filters.link(base, choice, **own)
+    filters.copy_link(link)
+
+# 3. Show it, or say why not.
+if known is None:
+    notices.no_data(trouble)
+    st.stop()
+
+notices.banner(known, where)
+notices.problems(known)
+notices.notes(choice.notes)
+
+seen: set[str] = st.session_state.setdefault("_seen", set())
+view = View(
+    home=where,
+    version=version,
+    filters=choice.filters,
+    previous=choice.filters.previous() if choice.compare else None,
+    facts=known,
+    now=now,
+    today=today,
+    complete=choice.complete and not choice.live,
+    latest=choice.latest,
+    link=link,
+    is_first_look=page.url_path not in seen,
+)
+publish(view)
+page.run()
+for fill in view.pending:
+    fill()
+seen.add(page.url_path)
+
+if choice.live:
+    notices.follow(where, version)

@@ -1,0 +1,356 @@
+"""A real Chromium against a real server: what a product manager does with the notebook."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from data_access import Filters, scan
+from data_access import metrics as metric
+from ingest.demo import write_demo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).parent.parent
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+PAGES = ("overview", "closed-beta", "open-beta", "tiers", "errors", "latency")
+START_S = 60
+SLOW_MS = 60_000
+END = date(2026, 3, 1)  # the demo ends here, long ago: every span moves to its last day
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@contextmanager
+def serving(home: Path, log: Path) -> Iterator[str]:
+    """Run the app the way a person does, and yield its address."""
+    port = free_port()
+    command = [sys.executable, "-m", "streamlit", "run", "app.py"]
+    command += [f"--server.port={port}", "--server.headless=true", "--", str(home)]
+    with log.open("wb") as out, subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out) as run:
+        address = f"http://127.0.0.1:{port}"
+        try:
+            _wait_for(f"{address}/_stcore/health", run, log)
+            yield address
+        finally:
+            run.terminate()
+            run.wait(START_S)
+
+
+def _wait_for(url: str, run: subprocess.Popen, log: Path) -> None:
+    until = time.monotonic() + START_S
+    while time.monotonic() < until and run.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own server
+                return
+        except OSError:
+            time.sleep(0.1)
+    pytest.fail(f"the server did not start:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory) -> Path:
+    home = tmp_path_factory.mktemp("demo") / "telemetry"
+    write_demo(home, events=15_000, days=90, seed=3, end=END)
+    return home
+
+
+@pytest.fixture(scope="module")
+def app(demo, tmp_path_factory) -> Iterator[str]:
+    with serving(demo, tmp_path_factory.mktemp("log") / "server.log") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser) -> Iterator[Page]:
+    with opened(browser) as one:
+        yield one
+
+
+@contextmanager
+def opened(browser: Browser, **options) -> Iterator[Page]:
+    """Open a fresh session, and fail on any error the page itself reports."""
+    context = browser.new_context(viewport={"width": 1440, "height": 1000}, **options)
+    one = context.new_page()
+    one.set_default_timeout(SLOW_MS)
+    troubles: list[str] = []
+    one.on("pageerror", lambda error: troubles.append(str(error)))
+    yield one
+    context.close()
+    assert troubles == []
+
+
+def visit(page: Page, url: str) -> None:
+    page.goto(url)
+    settle(page)
+
+
+def settle(page: Page) -> None:
+    """Wait until the run is over and every cell has been filled."""
+    expect(page.locator("h1").first).to_be_visible(timeout=SLOW_MS)
+    # quiet for a while: between two runs the app is at rest for a moment too
+    page.wait_for_function(
+        """() => {
+            const app = document.querySelector('[data-testid=stApp]');
+            const busy = app?.getAttribute('data-test-script-state') !== 'notRunning'
+                || document.querySelector('[data-testid=stSkeleton]');
+            if (busy || !window.quietSince) window.quietSince = performance.now();
+            return !busy && performance.now() - window.quietSince > 500;
+        }""",
+        timeout=SLOW_MS,
+        polling=100,
+    )
+    page.evaluate("window.quietSince = 0")
+
+
+def numbers(page: Page) -> list[str]:
+    return page.locator("[data-testid=stMetricValue]").all_inner_texts()
+
+
+def healthy(page: Page) -> None:
+    assert page.get_by_text("could not be computed").count() == 0
+    assert page.locator("[data-testid=stException]").count() == 0
+
+
+def frozen_link(page: Page) -> str:
+    page.get_by_role("button", name="Copy link").click()
+    code = page.locator("[data-testid=stCode]").filter(has_text="http").first
+    expect(code).to_be_visible()
+    link = code.inner_text().strip()
+    page.keyboard.press("Escape")
+    return link
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    page.get_by_role("combobox", name=re.compile(label)).first.click()
+    page.get_by_role("option", name=option, exact=True).first.click()
+    page.keyboard.press("Escape")
+    settle(page)
+
+
+def go(page: Page, name: str) -> None:
+    page.get_by_test_id("stSidebarNav").get_by_role("link", name=name).click()
+    page.wait_for_url(re.compile(name.lower().replace(" ", "-")))
+    settle(page)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_opens_by_its_own_address_with_numbers_and_pictures(page, app, name):
+    visit(page, f"{app}/{name}")
+
+    healthy(page)
+    assert len(numbers(page)) >= 3
+    assert page.locator("[data-testid=stPlotlyChart]").count() >= 1
+    assert page.get_by_text("This data is made up.").is_visible()
+    assert page.get_by_text("The data ends on").first.is_visible()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_scrolls_sideways_on_a_phone(browser, app, scheme):
+    with opened(browser, color_scheme=scheme) as phone:
+        phone.set_viewport_size({"width": 420, "height": 900})
+        for name in PAGES:
+            visit(phone, f"{app}/{name}")
+
+            healthy(phone)
+            width = phone.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
+            assert width <= 420, name
+
+
+def test_a_filter_is_in_the_link_and_survives_pages_reload_and_back(page, app):
+    visit(page, f"{app}/overview")
+    everyone = numbers(page)
+    choose(page, "Tier", "paid")
+
+    assert "tier=paid" in page.url
+    assert numbers(page) != everyone
+
+    go(page, "Errors")
+    assert "tier=paid" in page.url
+    go(page, "Overview")
+    paid = numbers(page)
+    assert paid != everyone
+    page.reload()
+    settle(page)
+    assert numbers(page) == paid
+
+    page.go_back()
+    page.wait_for_url(re.compile("errors"))
+    settle(page)
+    assert "tier=paid" in page.url
+
+
+def test_a_copied_link_shows_a_colleague_the_same_numbers(page, browser, app):
+    visit(page, f"{app}/open-beta?span=7d&channel=extension")
+    link = frozen_link(page)
+    assert "span=custom" in link
+    assert "from=" in link
+    assert "channel=extension" in link
+
+    with opened(browser) as colleague:
+        visit(colleague, link)
+        assert numbers(colleague) == numbers(page)
+
+
+def test_the_numbers_are_those_the_metrics_give(page, app, demo):
+    visit(page, f"{app}/overview?span=custom&from=2026-02-01&to=2026-02-28&tier=free")
+    filters = Filters.from_query("from=2026-02-01&to=2026-02-28&tier=free")
+    found = metric.kpis(scan("events", demo, filters=filters), filters.window).collect()
+    by_name = dict(found.select("kpi", "value").rows())
+
+    expected = [f"{by_name[name]:.0f}" for name in ("dau", "wau", "mau")]
+    assert numbers(page)[:3] == expected
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "tier=gold",
+        pytest.param("span=forever", marks=pytest.mark.slow),
+        "project=%3Cscript%3Ealert(1)%3C/script%3E&timezone=../../etc/passwd",
+        pytest.param("from=0001-01-01&to=9999-12-31&span=custom", marks=pytest.mark.slow),
+        pytest.param("live=maybe", marks=pytest.mark.slow),
+    ],
+)
+def test_a_hostile_link_is_ignored_with_a_note(page, app, query):
+    page.on("dialog", lambda _: pytest.fail("the link ran a script"))
+    visit(page, f"{app}/overview?{query}")
+
+    healthy(page)
+    assert page.get_by_text("Ignored").first.is_visible()
+    assert len(numbers(page)) >= 3
+
+
+def test_an_error_is_followed_down_to_its_trace_with_the_filters_kept(page, app):
+    visit(page, f"{app}/errors?tier=free")
+    page.get_by_role("combobox", name=re.compile("Group of errors")).press("ArrowDown")
+    first = page.get_by_role("option").first
+    kind = first.inner_text().partition(":")[0]
+    first.click()
+    page.wait_for_url(re.compile("group="))
+    settle(page)
+
+    assert re.search(r"group=[0-9a-f]{16}", page.url)
+    assert "tier=free" in page.url
+    healthy(page)
+    trace = page.locator("[data-testid=stCode]").filter(has_text=kind)
+    expect(trace.first).to_be_visible()
+
+    address = page.url
+    page.goto(address)
+    settle(page)
+    expect(trace.first).to_be_visible()
+
+
+def test_a_cell_shows_its_definition_by_keyboard_and_exports_all_its_rows(page, app, tmp_path):
+    visit(page, f"{app}/overview?span=custom&from=2026-02-01&to=2026-02-28")
+    details = page.get_by_role("button", name=re.compile("Details")).first
+    details.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Definition").first).to_be_visible()
+    page.get_by_role("tab", name="Export").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Parquet", exact=True).click()
+    path = tmp_path / "rows.parquet"
+    download.value.save_as(path)
+
+    frame = pl.read_parquet(path)
+    assert frame.height >= 28
+    assert pl.read_parquet_metadata(path)["rows"] == str(frame.height)
+    assert "2026-02-01" in download.value.suggested_filename
+
+
+def test_live_shows_an_event_written_to_the_log_without_a_reload(browser, tmp_path):
+    home = tmp_path / "telemetry"
+    folder = home / "log" / datetime.now(UTC).strftime("%Y-%m-%d")
+    folder.mkdir(parents=True)
+
+    def write(user: str, at: datetime) -> None:
+        line = {"timestamp": at.isoformat(), "event_name": "session_started", "user_id_hash": user}
+        with (folder / "host-0001.jsonl").open("a") as log:
+            log.write(json.dumps(line) + "\n")
+
+    write("first", datetime.now(UTC))
+    with serving(home, tmp_path / "server.log") as app, opened(browser) as page:
+        visit(page, f"{app}/overview?live=true")
+        assert numbers(page)[0] == "1"
+
+        write("second", datetime.now(UTC))
+        expect(page.locator("[data-testid=stMetricValue]").first).to_have_text("2", timeout=SLOW_MS)
+
+
+def test_data_that_ended_long_ago_says_so_and_shows_its_last_days(page, app):
+    visit(page, f"{app}/overview")
+
+    last = END - timedelta(days=1)
+    assert page.get_by_text(f"{last.day} {last.strftime('%b')}").first.is_visible()
+    assert numbers(page)[2] not in ("0", "-")
+
+
+@pytest.mark.slow
+def test_an_empty_home_says_what_would_fill_every_page(browser, tmp_path):
+    home = tmp_path / "telemetry"
+    home.mkdir()
+    with serving(home, tmp_path / "server.log") as app, opened(browser) as page:
+        for name in PAGES:
+            visit(page, f"{app}/{name}")
+
+            healthy(page)
+            assert page.get_by_text("There are no events yet").is_visible(), name
+
+
+@pytest.mark.slow
+def test_no_home_says_where_it_looked_and_what_to_do(browser, tmp_path):
+    with (
+        serving(tmp_path / "nowhere", tmp_path / "server.log") as app,
+        opened(browser) as page,
+    ):
+        visit(page, app)
+
+        assert page.get_by_text("nowhere").first.is_visible()
+        assert page.get_by_text("python -m ingest demo").first.is_visible()
+
+
+@pytest.mark.slow
+def test_a_corrupt_database_is_said_on_the_page(browser, tmp_path):
+    home = tmp_path / "telemetry"
+    home.mkdir()
+    (home / "telemetry.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 5_000)
+    with serving(home, tmp_path / "server.log") as app, opened(browser) as page:
+        visit(page, f"{app}/overview")
+
+        healthy(page)
+        page.get_by_text("problem with the data").click()
+        expect(page.get_by_text("SQLite cannot read the database")).to_be_visible()

@@ -1,0 +1,279 @@
+"""Pictures as figures: literal frames in, traces out. What a reader must not be misled by."""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import date, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from data_access import Window
+from pages.components import charts, filters, palette, pictures
+
+ROOT = Path(__file__).parent.parent
+DAYS = pl.date_range(date(2026, 11, 1), date(2026, 11, 5), eager=True)
+FRAME = pl.DataFrame({"period": DAYS, "users": [3.0, None, 5.0, 6.0, 1.0]})
+
+
+def trace(figure, name):
+    return next(one for one in figure.data if one.name == name)
+
+
+def test_a_gap_in_the_data_is_a_gap_in_the_line():
+    figure = charts.lines(FRAME, {"users": "people"})
+
+    line = trace(figure, "people")
+    assert list(line.y) == [3, None, 5, 6, 1]
+    assert line.connectgaps is False
+
+
+def test_an_open_period_is_dashed_and_never_a_drop_of_the_line():
+    figure = charts.lines(FRAME, {"users": "people"}, open_from=date(2026, 11, 5))
+
+    assert list(trace(figure, "people").y) == [3, None, 5, 6, None]
+    late = trace(figure, "people, not over yet")
+    assert list(late.y) == [6, 1]
+    assert late.mode == "markers"  # six, then one so far: a line down would be a lie
+
+    rising = FRAME.with_columns(users=pl.Series([3.0, 4.0, 5.0, 6.0, 7.0]))
+    late = charts.lines(rising, {"users": "people"}, open_from=date(2026, 11, 5)).data[-1]
+    assert (late.mode, late.line.dash) == ("lines+markers", "dot")
+
+
+def test_the_previous_period_lies_under_this_one_lighter_and_dotted():
+    before = FRAME.with_columns(pl.col("period").dt.offset_by("-5d"))
+    figure = charts.lines(FRAME, {"users": "people"}, before=before)
+
+    past = trace(figure, "people, before")
+    assert list(past.x) == list(DAYS)
+    assert past.line.dash == "dot"
+    assert past.opacity < 1
+
+
+def test_up_to_four_lines_are_named_at_their_end_without_overlap():
+    frame = pl.DataFrame({"period": DAYS, "a": [1.0] * 5, "b": [1.0] * 5, "c": [100.0] * 5})
+    figure = charts.lines(frame, {"a": "a", "b": "b", "c": "c"})
+
+    labels = {one.text.rpartition(" ")[2]: one for one in figure.layout.annotations}
+    assert set(labels) == {"a", "b", "c"}
+    assert abs(labels["a"].yshift - labels["b"].yshift) >= 15
+    assert figure.layout.showlegend is False
+
+
+def test_many_lines_get_a_legend():
+    frame = pl.DataFrame({"period": DAYS} | {name: [1.0] * 5 for name in "abcde"})
+
+    assert charts.lines(frame, {name: name for name in "abcde"}).layout.showlegend is True
+
+
+def test_lines_are_told_apart_without_colour():
+    frame = pl.DataFrame({"period": DAYS, "a": [1.0] * 5, "b": [2.0] * 5, "c": [3.0] * 5})
+    figure = charts.lines(frame, {"a": "server", "b": "extension", "c": "web"})
+
+    assert len({one.line.dash for one in figure.data}) == 3
+    assert [one.line.color for one in figure.data] == [
+        palette.SLOTS[name] for name in ("server", "extension", "web")
+    ]
+
+
+def test_counts_start_at_zero():
+    assert charts.lines(FRAME, {"users": "people"}).layout.yaxis.rangemode == "tozero"
+    assert charts.columns(FRAME, {"users": "people"}).layout.yaxis.rangemode == "tozero"
+
+
+def test_marks_outside_the_shown_time_are_left_out_and_those_of_a_day_share_a_line():
+    marks = [
+        (date(2026, 10, 1), "0.9"),
+        (date(2026, 11, 3), "1.0"),
+        (datetime(2026, 11, 3, 12), "1.1"),  # noqa: DTZ001 - charts are drawn in local days
+    ]
+    figure = charts.lines(FRAME, {"users": "people"}, marks=marks)
+
+    assert [one.text for one in figure.layout.annotations] == ["1.0, 1.1"]
+    assert len(figure.layout.shapes) == 1
+
+
+def test_bars_of_an_open_period_are_hatched_and_faint():
+    figure = charts.columns(FRAME, {"users": "people"}, open_from=date(2026, 11, 5))
+
+    assert figure.data[0].marker.pattern.shape == ("", "", "", "", "/")
+    assert figure.data[0].marker.opacity[-1] < 1
+
+
+def test_names_from_the_data_are_not_html_in_a_chart():
+    frame = pl.DataFrame({"name": ["<b>x</b>", "", "same", "same"], "n": [3.0, 2.0, 1.0, 1.0]})
+    figure = charts.bars(frame, name="name", value="n")
+
+    assert figure.data[0].y[0] == "&lt;b&gt;x&lt;/b&gt;"
+    assert figure.data[0].y[1] == "none named"
+    assert len(set(figure.data[0].y)) == 4
+
+
+def test_a_log_axis_survives_zero_and_nothing():
+    frame = pl.DataFrame({"period": DAYS, "p50": [0.0, None, 5.0, 60_000.0, 1.0]})
+    for log_frame in (frame, frame.with_columns(p50=pl.lit(None, pl.Float64))):
+        figure = charts.lines(log_frame, {"p50": "p50"}, kind="duration", log=True)
+        low, high = figure.layout.yaxis.range
+        assert low < high
+
+
+def test_retention_begins_with_the_first_cohort_anybody_is_in():
+    weeks = [date(2026, 10, 5), date(2026, 10, 12), date(2026, 10, 19)]
+    frame = pl.DataFrame(
+        {
+            "cohort": [weeks[0], weeks[0], weeks[0], weeks[1], weeks[1], weeks[2]],
+            "period": [0, 1, 2, 0, 1, 0],
+            "users": [0.0, 0.0, 0.0, 10.0, 4.0, 5.0],
+            "cohort_users": [0.0, 0.0, 0.0, 10.0, 10.0, 5.0],
+            "rate": [None, None, None, 1.0, 0.4, 1.0],
+            "complete": [True, True, True, True, False, False],
+        }
+    )
+    figure = charts.retention(frame)
+
+    assert figure.layout.yaxis.ticktext == ("12 Oct · 10", "19 Oct · 5")
+    assert list(figure.data[0].text[0]) == ["40 % *"]
+
+
+def test_an_empty_retention_is_an_empty_figure():
+    schema = {
+        "cohort": pl.Date,
+        "period": pl.Int64,
+        "users": pl.Float64,
+        "cohort_users": pl.Float64,
+        "rate": pl.Float64,
+        "complete": pl.Boolean,
+    }
+    assert charts.retention(pl.DataFrame(schema=schema)).data[0].type == "heatmap"
+
+
+def test_the_lifecycle_puts_who_went_quiet_below_zero_in_the_colour_of_harm():
+    frame = pl.DataFrame(
+        {
+            "period": [date(2026, 11, 2)],
+            "new": [2.0],
+            "returning": [3.0],
+            "resurrecting": [1.0],
+            "dormant": [-2.0],
+        }
+    )
+    figure = charts.lifecycle(frame)
+
+    quiet = trace(figure, "gone quiet")
+    assert list(quiet.y) == [-2]
+    assert quiet.marker.color == palette.HARM
+
+
+def test_every_meaning_has_the_colour_the_theme_gives_its_slot():
+    theme = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text("utf-8"))["theme"]
+    for place, name in enumerate(("light", "dark")):
+        wanted = [colours[place] for colours in palette.COLOURS.values()]
+        assert theme[name]["chartCategoricalColors"] == wanted
+        assert len(theme[name]["chartSequentialColors"]) == 10
+        assert len(theme[name]["chartDivergingColors"]) == 10
+
+
+@pytest.mark.parametrize(
+    ("place", "paper"), [(0, "#FFFFFF"), (1, "#12171C")], ids=["light", "dark"]
+)
+def test_every_colour_stands_off_its_paper(place, paper):
+    for name, colours in palette.COLOURS.items():
+        least = 2.9 if name == "quiet" else 3.0  # quiet is never the only mark
+        assert contrast(colours[place], paper) >= least, name
+
+
+def contrast(one: str, other: str) -> float:
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [
+        part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_the_largest_series_come_first_and_nameless_ones_have_a_name():
+    frame = pl.DataFrame(
+        {
+            "period": [date(2026, 11, 1)] * 3,
+            "channel": ["web", "", "server"],
+            "events": [1.0, 2.0, 9.0],
+        }
+    )
+    wide, labels = pictures.spread(frame, "channel", "events")
+
+    assert list(labels.values()) == ["server", "none named", "web"]
+    assert wide.row(0)[1:] == (9.0, 2.0, 1.0)
+
+
+# --- where a relative span ends --------------------------------------------------------------
+
+TODAY = date(2026, 11, 18)  # a Wednesday
+
+
+@pytest.mark.parametrize(
+    ("span", "last_day", "switches", "end"),
+    [
+        pytest.param("28d", TODAY, {}, date(2026, 11, 17), id="only-complete-days-end-yesterday"),
+        pytest.param("28d", TODAY, {"live": True}, TODAY, id="live-shows-today"),
+        pytest.param("28d", TODAY, {"complete": False}, TODAY, id="open-days-may-be-shown"),
+        pytest.param("28d", date(2020, 5, 1), {}, date(2020, 5, 1), id="old-data"),
+        pytest.param("24h", TODAY, {}, TODAY, id="hours-end-now"),
+        pytest.param("28d", None, {}, date(2026, 11, 17), id="no-data"),
+    ],
+)
+def test_a_relative_span_ends_with_the_last_day_worth_showing(span, last_day, switches, end):
+    found, _ = filters.end_day(
+        span, TODAY, last_day, **{"complete": True, "live": False} | switches
+    )
+    assert found == end
+
+
+def test_a_span_that_was_moved_says_so():
+    _, notes = filters.end_day("7d", TODAY, date(2020, 5, 1), complete=True, live=False)
+    assert "The data ends on 1 May 2020" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("span", "day"), [("week", date(2026, 11, 16)), ("month", date(2026, 11, 1))]
+)
+def test_a_period_on_its_first_day_shows_that_day(span, day):
+    found, notes = filters.end_day(span, day, day, complete=True, live=False)
+    assert found == day
+    assert "began today" in notes[0]
+
+
+def test_what_a_link_asks_for_in_vain_is_noted():
+    offered = {"tiers": ("free", "paid"), "events": ("a",)}
+    asked = {"tier": ["root", "paid"], "live": ["banana"], "foo": ["1"], "span": ["evil"]}
+
+    notes = " ".join(filters.ignored(asked, offered))
+
+    for part in ("'root'", "'banana'", "foo", "'evil'"):
+        assert part in notes
+    assert "paid" not in notes
+    assert filters.ignored({"tier": ["paid"], "compare": ["false"], "group": ["x"]}, offered) == ()
+
+
+def test_a_link_writes_its_dates_out():
+    choice = filters.Choice(
+        filters=filters.Filters(Window.last(7, TODAY), tiers=("paid",)),
+        compare=False,
+        complete=True,
+        live=True,
+        span="7d",
+        latest=datetime(2026, 11, 18),  # noqa: DTZ001 - not read here
+        notes=(),
+    )
+    url = filters.link("http://x/errors", choice, group="g1", operation="")
+
+    assert url.startswith("http://x/errors?span=custom&from=2026-11-12&to=2026-11-18&tier=paid")
+    assert "compare=false" in url
+    assert "group=g1" in url
+    assert "operation" not in url
+    assert "live" not in url

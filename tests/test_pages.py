@@ -1,0 +1,266 @@
+"""Every page in every state: data, no home, nothing in it, values that are null or hostile."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from data_access.metrics import METRICS
+from pages.components import home as homes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+PAGES = ("overview", "closed_beta", "open_beta", "tiers", "errors", "latency")
+NOW = datetime.now(UTC).replace(microsecond=0)
+HOSTILE = "**b** <script>x</script> $x$ :smile: [a](http://e) `c` \u202e\n# h"
+TRACEBACK = 'Traceback (most recent call last):\n  File "a.py", line 3, in f\nValueError: no 7'
+
+
+def at(days_ago: float) -> str:
+    return (NOW - timedelta(days=days_ago)).isoformat()
+
+
+def a_beta(name: str = "rag_search") -> list[dict[str, Any]]:
+    """Return three weeks of three people: events, an error and traces on most days."""
+    rows: list[dict[str, Any]] = []
+    for day in range(1, 22):
+        for number, tier in enumerate(("free", "paid", "enterprise")):
+            who = {
+                "user_id_hash": f"u{number}",
+                "user_tier": tier,
+                "session_id": f"s{day}-{number}",
+                "channel": "server" if number else "web",
+                "release": "1.1.0" if day < 10 else "1.0.0",
+                "project_id": "p",
+            }
+            rows += [
+                {"event_name": event, "timestamp": at(day), **who}
+                for event in ("session_started", "context_loaded")
+            ]
+            rows.append(
+                {"operation_name": name, "duration_ms": 10.0 * day, "timestamp": at(day), **who}
+            )
+        rows.append(
+            {
+                "error_type": "ValueError",
+                "error_message": f"no {day}",
+                "stack_trace": TRACEBACK,
+                "timestamp": at(day),
+                **who,
+            }
+        )
+    return rows
+
+
+@pytest.fixture(autouse=True)
+def fresh_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    st.cache_data.clear()
+    monkeypatch.setattr(sys, "argv", ["pytest"])
+
+
+@pytest.fixture
+def full(home: Path, load_lines: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Path:
+    load_lines(*a_beta())
+    monkeypatch.setenv("TELEMETRY_HOME", str(home))
+    return home
+
+
+def run(page: str, **query: str | list[str]) -> AppTest:
+    app = AppTest.from_file("../pages/frame.py", default_timeout=60)
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.run()
+    if page != "overview":
+        app.switch_page(f"{page}.py").run()
+    assert not app.exception, [one.message for one in app.exception]
+    return app
+
+
+def words(app: AppTest) -> str:
+    """Return everything a page says, in one string."""
+    kinds = (app.title, app.markdown, app.caption, app.info, app.warning, app.error, app.text)
+    return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_with_data_fails_nowhere_and_has_numbers(full: Path, page: str):
+    app = run(page)
+
+    assert not app.error, [one.value for one in app.error]
+    assert len(app.metric) >= 4
+    assert any(any(digit in one.value for digit in "123456789") for one in app.metric)
+    assert "days to" in words(app)
+    assert "data as of" in words(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_without_a_home_every_page_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str
+):
+    monkeypatch.setenv("TELEMETRY_HOME", str(tmp_path / "nowhere"))
+
+    app = run(page)
+
+    assert "python -m ingest demo" in words(app) + "".join(one.value for one in app.code)
+    assert not app.metric
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_an_empty_home_shows_every_cell_empty_and_none_failed(
+    home: Path, monkeypatch: pytest.MonkeyPatch, page: str
+):
+    monkeypatch.setenv("TELEMETRY_HOME", str(home))
+
+    app = run(page)
+
+    assert not app.error
+    assert "There are no events yet" in words(app)
+    assert "hourglass" in words(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_rows_that_leave_out_all_they_may_are_shown(
+    home: Path, load_lines: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, page: str
+):
+    bare = {"user_id_hash": "u", "timestamp": at(2)}
+    load_lines(
+        bare | {"event_name": "session_started"},
+        bare | {"error_type": "E"},
+        bare | {"operation_name": "o"},
+    )
+    monkeypatch.setenv("TELEMETRY_HOME", str(home))
+
+    app = run(page)
+
+    assert not app.error, [one.value for one in app.error]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_names_full_of_markup_break_no_page_and_are_never_markup(
+    home: Path, load_lines: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, page: str
+):
+    rows = [
+        row
+        | {
+            "project_id": HOSTILE,
+            "release": HOSTILE,
+            "user_tier": HOSTILE,
+            "error_message": HOSTILE,
+            "user_id_hash": f"{HOSTILE[:20]}{row['user_id_hash']}",
+        }
+        for row in a_beta(HOSTILE)
+    ]
+    load_lines(*rows)
+    monkeypatch.setenv("TELEMETRY_HOME", str(home))
+
+    app = run(page)
+
+    assert not app.error, [one.value for one in app.error]
+    assert "<script>" not in words(app).replace("\\<script\\>", "")
+
+
+@pytest.mark.parametrize("page", ["overview", "errors"])
+def test_a_deep_link_opens_with_its_filters(full: Path, page: str):
+    app = run(page, span="7d", tier=["paid", "free"], compare="false")
+
+    assert app.multiselect(key="tier").value == ["paid", "free"]
+    assert app.toggle(key="compare").value is False
+    assert "7 days to" in words(app)
+    assert "Only tier free, paid" in words(app)
+    assert all(not one.delta for one in app.metric)
+
+
+def test_a_hostile_link_is_ignored_with_a_note(full: Path):
+    app = run("overview", span="evil", tier="<b>root</b>", live="banana", foo="1")
+
+    said = words(app)
+    assert app.segmented_control(key="span").value == "28d"
+    for part in ("evil", "root", "banana", "foo"):
+        assert part in said
+
+
+def test_reset_takes_every_filter_back(full: Path):
+    app = run("overview", span="7d", tier="paid", complete="false", live="true")
+
+    next(one for one in app.button if one.label == "Reset").click().run()
+
+    assert app.segmented_control(key="span").value == "28d"
+    assert app.multiselect(key="tier").value == []
+    assert app.toggle(key="complete").value is True
+    assert app.toggle(key="live").value is False
+
+
+def test_old_data_moves_the_span_and_says_so(
+    home: Path, load_lines: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+):
+    load_lines(
+        {"event_name": "session_started", "user_id_hash": "u", "timestamp": "2020-05-01T10:00:00Z"}
+    )
+    monkeypatch.setenv("TELEMETRY_HOME", str(home))
+
+    said = words(run("overview"))
+
+    assert "The data ends on 1 May 2020" in said
+    assert "28 days to 1 May 2020" in said
+
+
+def test_a_chosen_group_opens_down_to_its_trace(full: Path):
+    app = run("errors")
+    box = next(one for one in app.selectbox if one.label == "Group of errors")
+    assert len(box.options) == 1  # twenty-one messages that differ in a number are one group
+
+    box.set_value(box.options[0]).run()
+
+    assert "One occurrence" in [one.value for one in app.subheader]
+    assert any("line 3, in f" in one.value for one in app.code)
+    assert app.session_state["group"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_metric_that_fails_takes_its_own_cells_with_it_and_nothing_else(
+    full: Path, monkeypatch: pytest.MonkeyPatch, page: str
+):
+    broken = {
+        "overview": "movers",
+        "closed_beta": "activation",
+        "open_beta": "retention",
+        "tiers": "tier_moves",
+        "errors": "error_groups",
+        "latency": "slowest",
+    }[page]
+
+    def compute(*_frames: object, **_options: object) -> None:
+        raise RuntimeError("on purpose: /secret/path")
+
+    monkeypatch.setitem(METRICS, broken, replace(METRICS[broken], compute=compute))
+
+    app = run(page)
+
+    assert app.error
+    assert "could not be computed" in app.error[0].value
+    assert "/secret/path" not in words(app)
+    assert len(app.subheader) >= 4
+    assert page == "errors" or app.metric
+
+
+def test_the_path_on_the_command_line_beats_the_environment(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TELEMETRY_HOME", "/environment")
+    monkeypatch.setattr(sys, "argv", ["/somewhere/app.py", "/argument"])
+    assert homes.chosen() == "/argument"
+
+    monkeypatch.setattr(sys, "argv", ["/somewhere/app.py"])
+    assert homes.chosen() == "/environment"
+
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/uvicorn", "app:app"])
+    assert homes.chosen() == "/environment"
+
+    monkeypatch.delenv("TELEMETRY_HOME")
+    assert homes.chosen() == "telemetry"
