@@ -14,8 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest import stack_hash as module
+import ingest
 from ingest.stack_hash import culprit, explain, message_template, public_path, stack_hash
+
+# the package offers the function under the module's own name
+module = sys.modules["ingest.stack_hash"]
 
 CASES = Path(__file__).parent / "cases"
 LEGACY = Path(__file__).parent / "data" / "v2.db"
@@ -469,3 +472,8 @@ def test_the_older_systems_three_hundred_errors_are_four_groups() -> None:
     assert (
         len({stack_hash(stack, error_type=kind, message=text) for stack, kind, text in rows}) == 4
     )
+
+
+def test_the_package_offers_the_functions_by_the_names_that_stay():
+    assert ingest.stack_hash is stack_hash
+    assert ingest.message_template is message_template
