@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from data_access import database
-from data_access.errors import Problem
+from data_access.errors import Problem, counted
 from data_access.frames import empty, typed
 from ingest.vocabulary import TABLES, LineIds, Refused, read_row, row_id
 
@@ -671,7 +671,7 @@ def _refused_problem(name: str, facts: dict[str, Any]) -> Problem:
     return Problem(
         "quarantined",
         name,
-        f"{facts['refused']:,} lines of {name} could not be read and are left out.",
+        f"{counted(facts['refused'], 'line')} of {name} could not be read: left out.",
         f"Run `python -m ingest load {name}` to see each one with its reason.",
         facts["refused"],
     )

@@ -25,3 +25,8 @@ class Problem:
     what: str
     what_to_do: str
     count: int = 1
+
+
+def counted(count: int, noun: str) -> str:
+    """Return "1 line" or "1,234 lines"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -14,7 +14,7 @@ import polars as pl
 
 from data_access import database
 from data_access.columnar import Snapshot, fingerprint, refresh
-from data_access.errors import Problem
+from data_access.errors import Problem, counted
 from data_access.filters import DIMENSIONS, STAGES
 from data_access.home import Home, Settings, open_home, settings
 from data_access.schema import SCHEMAS
@@ -264,7 +264,7 @@ def _kept_in_database(state: _State) -> list[Problem]:
         Problem(
             "quarantined",
             file,
-            f"{count:,} lines of {file} were put aside: {reason}.",
+            f"{counted(count, 'line')} of {file} put aside: {reason}.",
             "See them in the table telemetry_quarantine, mend the file and load it again.",
             count,
         )
@@ -273,7 +273,7 @@ def _kept_in_database(state: _State) -> list[Problem]:
         Problem(
             "flagged",
             file,
-            f"{count:,} rows of {file} had an unusable or unusual {name}; they are shown without.",
+            f"{counted(count, 'row')} of {file} with an unusable or unusual {name}: shown without.",
             f"Mend {name} where the file is written, if the pages miss it.",
             count,
         )
@@ -289,7 +289,7 @@ def _odd_clocks(state: _State, now: datetime) -> list[Problem]:
         Problem(
             "clock",
             "the data",
-            f"{count:,} rows are dated {when}. They are kept, but lie outside every usual span.",
+            f"{counted(int(count), 'row')} dated {when}: kept, but outside every usual span.",
             "Check the clock of the machines that wrote them.",
             int(count),
         )

@@ -134,7 +134,7 @@ def _print_summary(summary: LoadSummary, seconds: float) -> None:
     if summary.quarantined > len(summary.refused):
         print("    ... all of them are in the table telemetry_quarantine.")
     for name, count in summary.flagged.most_common():
-        print(f"  {count:,} rows had an unusable or unusual {name}; they are kept without it.")
+        print(f"  unusable or unusual {name} in {count:,} of the rows; kept without it")
     if summary.trouble:
         print(f"  {summary.trouble}. What came before is loaded; load a whole copy to go on.")
 

@@ -12,7 +12,7 @@ from pages.components.view import current
 
 view = current()
 open_day = view.open_from("1d")
-EMPTY = "No operation was traced in this period. `Client.trace(name)` writes one."
+EMPTY = "No operation was traced in this period. A line with `operation_name` is a trace."
 
 head(view, "How fast is it, and did that change?", "Traced operations, failed ones included.")
 reading(view, lambda: [*sentences.slower(view, most=3)])

@@ -5,7 +5,6 @@ A cell computes itself after the page is laid out, and fails alone: the rest of 
 
 from __future__ import annotations
 
-import logging
 import re
 from dataclasses import dataclass
 from functools import partial
@@ -14,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import polars as pl
 import streamlit as st
 
-from data_access import DataUnavailable, export
+from data_access import export
 from data_access.metrics import METRICS
 from pages.components import charts, tables, text
+from pages.components.boundary import alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,7 +29,6 @@ MENU: Final = ("Definition", "Rows", "Code", "Export", "Link")
 _AGAIN: Final = "_again"
 _HEAD_PX: Final = 96  # title, subtitle and padding around a picture
 _EMPTY_PX: Final = 150  # nothing to see needs less room than something
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,26 +134,17 @@ def cell(
 
 @st.fragment
 def _cell(view: View, made: Cell) -> None:
-    """Draw the cell, or say that it failed: the one boundary, so that the page around it lives."""
+    """Draw the cell, or say that it failed."""
     head = st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap=None
     )
     head.subheader(made.title, anchor=made.slug, width="content")
     menu = head.container(width="content", key=f"menu-{made.slug}")
-    try:
+    with alone(f"“{made.title}”"):
         data = _loaded(view, made)
         _body(view, made, data)
         with menu:
             _menu(view, made, data)
-    except DataUnavailable as error:
-        st.warning(text.escaped(error, most=500), icon=":material/database_off:")
-    except Exception:  # noqa: BLE001 - whatever it was, it is this cell's alone
-        _log.exception("The cell %r failed", made.title)
-        st.error(
-            f"“{made.title}” could not be computed. The rest of the page is unaffected; the reason "
-            "is in the server's log. Try another period, or fewer filters.",
-            icon=":material/error:",
-        )
     if st.session_state.pop(_AGAIN, False):
         st.rerun()  # a row was chosen: what depends on it is elsewhere on the page
 

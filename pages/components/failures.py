@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import polars as pl
 import streamlit as st
 
-from data_access import DataUnavailable
 from pages.components import kpi, pictures, tables, text
+from pages.components.boundary import alone
 from pages.components.cell import ask, cell
 from pages.components.headline import Number
 from pages.components.load import session_before
@@ -121,11 +121,8 @@ def drill_down(view: View, chosen: str) -> None:
     slot = st.container()
 
     def fill() -> None:
-        with slot:
-            try:
-                found = view.load("error_groups")
-            except (DataUnavailable, pl.exceptions.PolarsError):
-                return  # the cells above say so already
+        with slot, alone("One group", quiet=True):  # the cells above say so already
+            found = view.load("error_groups")
             _drill(view, chosen, found.sort("occurrences", "group_hash", descending=[True, False]))
 
     view.later(fill)
@@ -215,7 +212,7 @@ def _occurrence_later(view: View, chosen: str) -> None:
     slot = st.container()
 
     def fill() -> None:
-        with slot:
+        with slot, alone("One occurrence"):
             rows = view.load("error_occurrences", group=chosen)
             if rows.is_empty():
                 return

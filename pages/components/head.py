@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
 from pages.components import text
+from pages.components.boundary import alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from pages.components.view import View
 
 SENTENCES_MAX: Final = 3
-_log = logging.getLogger(__name__)
 
 
 def head(view: View, question: str, counted: str) -> None:
@@ -68,12 +67,9 @@ def reading(view: View, sentences: Callable[[], Sequence[str]]) -> None:
     slot = st.container(key="reading")
 
     def fill() -> None:
-        try:
+        with slot, alone("The reading", quiet=True):
             found = list(sentences())[:SENTENCES_MAX]
-        except Exception:  # noqa: BLE001 - a page is complete without; its cells say what failed
-            _log.exception("The reading could not be computed")
-            return
-        if found:
-            slot.markdown("  \n".join(found))
+            if found:
+                st.markdown("  \n".join(found))
 
     view.later(fill)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 import streamlit as st
 
-from data_access import DataUnavailable
 from data_access.metrics import METRICS
 from pages.components import text
+from pages.components.boundary import alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +21,6 @@ WIDTH_MIN: Final = 150  # px; the row breaks before a number does
 HEIGHT: Final = 128
 
 _UNITS: Final = re.compile(r"(?<=\d) (?=%|ms|s\b|min|h\b|points)")  # never broken off its number
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +41,8 @@ def headline(view: View, numbers: Callable[[], Sequence[Number]]) -> None:
     slot = st.skeleton(HEIGHT) if view.is_first_look else st.container()
 
     def fill() -> None:
-        with slot.container() if view.is_first_look else slot:
-            try:
-                _row(numbers())
-            except DataUnavailable as error:
-                st.warning(text.escaped(error, most=500), icon=":material/database_off:")
-            except Exception:  # noqa: BLE001 - the boundary of the row, as in a cell
-                _log.exception("The headline could not be computed")
-                st.error(
-                    "These numbers could not be computed; the reason is in the server's log.",
-                    icon=":material/error:",
-                )
+        with slot.container() if view.is_first_look else slot, alone("The headline"):
+            _row(numbers())
 
     view.later(fill)
 

@@ -57,7 +57,7 @@ def banner(facts: Facts, where: str) -> None:
             )
     elif facts.last_day is None:
         st.info(
-            "There are no events yet. Send one with `ingest.Client`, load a file with "
+            "There are no events yet. Load a file with "
             f"`python -m ingest load FILE`, or drop a `.jsonl` file into the folder "
             f"`inbox` of {text.escaped(where)}.",
             icon=":material/inbox:",

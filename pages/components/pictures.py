@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 import streamlit as st
 
-from data_access import DataUnavailable
 from pages.components import charts, text
+from pages.components.boundary import alone
 from pages.components.tables import Table
 
 if TYPE_CHECKING:
@@ -229,11 +229,10 @@ def _slower(
 
 def chosen_operation(view: View) -> str | None:
     """Let the reader pick one operation for the distribution; the choice is in the link."""
-    try:
-        found = view.load("latency")
-    except (DataUnavailable, pl.exceptions.PolarsError):
-        return None  # the cells say so already
-    names = found.sort("traces", descending=True)["operation_name"].to_list()
+    names: list[str] = []
+    with alone("The list of operations", quiet=True):  # the cells say so already
+        found = view.load("latency").sort("traces", descending=True)
+        names = found["operation_name"].to_list()
     if not names:
         return None
     linked = st.session_state.get("operation")
