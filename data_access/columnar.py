@@ -11,16 +11,11 @@ no earlier origin has their event_id, and leave again when the database gets the
 from __future__ import annotations
 
 import contextlib
-import gzip
 import hashlib
-import json
 import os
 import sqlite3
 import threading
-import time
-import uuid
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -28,10 +23,12 @@ import polars as pl
 from data_access import database
 from data_access.errors import Problem, counted
 from data_access.frames import empty, typed
-from ingest.vocabulary import TABLES, LineIds, Refused, read_row, row_id
+from data_access.lines import FileReader, log_key
+from data_access.manifest import KEY, Manifest, Segment
+from ingest.vocabulary import SETTINGS_FILE, TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from data_access.home import Home
@@ -39,15 +36,8 @@ if TYPE_CHECKING:
 SEGMENT_ROWS_MAX: Final = 262_144
 SEGMENT_ROWS_MIN: Final = 2_000  # fewer new rows stay where they are until more have come
 SEGMENTS_SMALL_MAX: Final = 12  # more small segments of one table and origin are merged into one
-ROW_GROUP_ROWS: Final = 65_536
-FILE_BATCH_LINES: Final = 100_000
-LOCK_TIMEOUT_S: Final = 60.0
-ORPHAN_AGE_S: Final = 600  # a replaced file may still be read by a plan made a moment ago
 LAYOUT: Final = "3"  # raise it when segments of an earlier version cannot be read any more
 DATABASE: Final = "database"
-_KEY: Final = {name: "session_id" if name == "sessions" else "event_id" for name in TABLES}
-
-Progress = "Callable[[int, int], None]"
 
 
 @dataclass(slots=True)
@@ -114,203 +104,13 @@ def _without_copy(home: Home) -> Snapshot:
         except sqlite3.Error as error:
             snapshot.problems.append(_database_problem(home, error))
     for path in [*home.inbox_files(), *home.log_files()]:
-        start = loaded.get(_log_key(home, path), 0)
-        for batch in _FileReader(home, path, start).batches():
+        start = loaded.get(log_key(home, path), 0)
+        for batch in FileReader(home, path, start).batches():
             for name in TABLES:
                 rows[name] += batch[name]
     for name in TABLES:
-        snapshot.tail[name] = typed(name, rows[name]).unique(_KEY[name], keep="first")
+        snapshot.tail[name] = typed(name, rows[name]).unique(KEY[name], keep="first")
     return snapshot
-
-
-# --- the manifest ----------------------------------------------------------------------------
-
-_MANIFEST: Final = """
-CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS segments (
-  id INTEGER PRIMARY KEY, source TEXT NOT NULL, origin TEXT NOT NULL, file TEXT NOT NULL,
-  rows INTEGER NOT NULL, first_id INTEGER NOT NULL, last_id INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS origins (
-  origin TEXT PRIMARY KEY, mark TEXT NOT NULL, refused INTEGER NOT NULL DEFAULT 0,
-  flagged INTEGER NOT NULL DEFAULT 0, trouble TEXT) WITHOUT ROWID;
-"""
-
-
-@dataclass(slots=True)
-class _Segment:
-    id: int
-    source: str
-    origin: str
-    file: str
-    rows: int
-    first_id: int
-    last_id: int
-
-
-class _Manifest:
-    """Which segments there are, in a small SQLite file whose write lock orders refreshes."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
-        self.connection = sqlite3.connect(
-            folder / "manifest.db", timeout=LOCK_TIMEOUT_S, isolation_level=None
-        )
-        self.connection.executescript(_MANIFEST)
-        self.connection.execute("BEGIN IMMEDIATE")
-
-    def close(self) -> None:
-        self.connection.close()
-
-    def commit(self) -> None:
-        self.connection.execute("COMMIT")
-
-    def fact(self, name: str) -> str | None:
-        row = self.connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return str(row[0]) if row else None
-
-    def set_fact(self, name: str, value: object) -> None:
-        self.connection.execute(
-            "INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
-            (name, str(value)),
-        )
-
-    def segments(self, source: str | None = None, origin: str | None = None) -> list[_Segment]:
-        rows = self.connection.execute("SELECT * FROM segments ORDER BY origin, first_id, id")
-        found = [_Segment(*row) for row in rows]
-        return [
-            one
-            for one in found
-            if source in (None, one.source) and (origin is None or origin == one.origin)
-        ]
-
-    def add(self, source: str, origin: str, frame: pl.DataFrame, first: int, last: int) -> None:
-        name = f"{source}-{uuid.uuid4().hex}.parquet"
-        time_column = "start_time" if source == "sessions" else "timestamp"
-        frame.sort(time_column, _KEY[source]).write_parquet(
-            self.folder / name, row_group_size=ROW_GROUP_ROWS, compression="zstd"
-        )
-        self.connection.execute(
-            "INSERT INTO segments (source, origin, file, rows, first_id, last_id) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            (source, origin, name, frame.height, first, last),
-        )
-
-    def drop(self, segment: _Segment) -> None:
-        self.connection.execute("DELETE FROM segments WHERE id = ?", (segment.id,))
-
-    def read(self, segment: _Segment) -> pl.DataFrame:
-        return pl.read_parquet(self.folder / segment.file)
-
-    def origins(self) -> dict[str, dict[str, Any]]:
-        rows = self.connection.execute("SELECT * FROM origins")
-        names = ("origin", "mark", "refused", "flagged", "trouble")
-        return {row[0]: dict(zip(names, row, strict=True)) for row in rows}
-
-    def set_origin(
-        self, origin: str, mark: str, *, refused: int = 0, flagged: int = 0, trouble: str = ""
-    ) -> None:
-        self.connection.execute(
-            "INSERT OR REPLACE INTO origins VALUES (?, ?, ?, ?, ?)",
-            (origin, mark, refused, flagged, trouble or None),
-        )
-
-    def drop_origin(self, origin: str) -> None:
-        self.connection.execute("DELETE FROM segments WHERE origin = ?", (origin,))
-        self.connection.execute("DELETE FROM origins WHERE origin = ?", (origin,))
-
-    def clear(self) -> None:
-        for name in ("segments", "origins", "facts"):
-            self.connection.execute(f"DELETE FROM {name}")
-
-    def sweep(self) -> None:
-        """Remove files no manifest row names, once nobody can be reading them."""
-        known = {segment.file for segment in self.segments()}
-        oldest = time.time() - ORPHAN_AGE_S
-        for path in self.folder.glob("*.parquet"):
-            if path.name not in known:
-                with contextlib.suppress(OSError):
-                    if path.stat().st_mtime < oldest:
-                        path.unlink()
-
-
-# --- JSONL files -----------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _FileReader:
-    """Reads one JSONL file from a byte offset on, line by line, through the vocabulary."""
-
-    home: Home
-    path: Path
-    start: int = 0
-    end: int = 0
-    refused: int = 0
-    flagged: int = 0
-    trouble: str = ""
-
-    def batches(self) -> Iterator[dict[str, list[tuple[Any, ...]]]]:
-        """Yield rows by table, FILE_BATCH_LINES lines at a time; stops at an unfinished line."""
-        self.end = self.start
-        ids, salt = LineIds(), self.home.salt()
-        is_log = _is_log(self.home, self.path)
-        key = _log_key(self.home, self.path)
-        rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in TABLES}
-        count = 0
-        try:
-            with self._open() as file:
-                file.seek(self.start)
-                for line in file:
-                    if is_log and not line.endswith(b"\n"):
-                        break  # being written at this moment
-                    event_id = (
-                        partial(row_id, "log", key, self.end) if is_log else partial(ids.of, line)
-                    )
-                    self.end += len(line)
-                    self._take(line, event_id, salt, rows)
-                    count += 1
-                    if count % FILE_BATCH_LINES == 0:
-                        yield rows
-                        rows = {name: [] for name in TABLES}
-        except (OSError, EOFError) as error:  # gone, unreadable, or a .gz cut in half
-            self.trouble = str(error) or type(error).__name__
-        yield rows
-
-    def _open(self) -> Any:  # noqa: ANN401 - a binary file of either kind
-        return gzip.open(self.path) if self.path.suffix == ".gz" else self.path.open("rb")
-
-    def _take(
-        self,
-        line: bytes,
-        event_id: Callable[[], str],
-        salt: bytes,
-        rows: dict[str, list[tuple[Any, ...]]],
-    ) -> None:
-        if not line.strip():
-            return
-        try:
-            for row in read_row(json.loads(line), event_id=event_id, salt=salt):
-                rows[row.table].append(row.values)
-                self.flagged += bool(row.flags)
-        except (Refused, ValueError, RecursionError):
-            self.refused += 1
-
-
-def _is_log(home: Home, path: Path) -> bool:
-    return path.parent.parent.name == "log" and path.parent.parent.parent == home.root
-
-
-def _log_key(home: Home, path: Path) -> str:
-    """Return the name telemetry_log_files has for a file, compressed or not."""
-    return home.name_of(path).removesuffix(".gz")
-
-
-def _mark(path: Path) -> str:
-    try:
-        stat = path.stat()
-    except OSError:
-        return "gone"
-    return f"{stat.st_size}-{stat.st_mtime_ns}"
 
 
 def _loaded_bytes(connection: sqlite3.Connection) -> dict[str, int]:
@@ -339,6 +139,14 @@ def _database_problem(home: Home, error: sqlite3.Error) -> Problem:
     )
 
 
+def _mark(path: Path) -> str:
+    try:
+        stat = path.stat()
+    except OSError:
+        return "gone"
+    return f"{stat.st_size}-{stat.st_mtime_ns}"
+
+
 # --- one refresh -----------------------------------------------------------------------------
 
 
@@ -355,7 +163,7 @@ class _Refresh:
 
     def run(self) -> Snapshot:
         with contextlib.ExitStack() as open_files:
-            self.manifest = _Manifest(self.home.columnar)
+            self.manifest = Manifest(self.home.columnar)
             open_files.callback(self.manifest.close)
             if self.manifest.fact("layout") != LAYOUT:
                 self._start_over()
@@ -460,12 +268,12 @@ class _Refresh:
                 out_of_reach = ids and (segment.last_id < ids[0] or segment.first_id > ids[1])
                 if files_only or out_of_reach:
                     continue
-            column = pl.scan_parquet(self.manifest.folder / segment.file).select(_KEY[source])
-            hits = column.filter(pl.col(_KEY[source]).is_in(keys.implode())).collect()
+            column = pl.scan_parquet(self.manifest.folder / segment.file).select(KEY[source])
+            hits = column.filter(pl.col(KEY[source]).is_in(keys.implode())).collect()
             if hits.is_empty():
                 continue
             kept = self.manifest.read(segment).filter(
-                ~pl.col(_KEY[source]).is_in(hits.to_series().implode())
+                ~pl.col(KEY[source]).is_in(hits.to_series().implode())
             )
             self.manifest.drop(segment)
             if not kept.is_empty():
@@ -481,7 +289,7 @@ class _Refresh:
         if new < SEGMENT_ROWS_MIN:
             if new:
                 self.snapshot.database_rows[table] = (mark, highest)
-                keys = connection.execute(f"SELECT {_KEY[table]} FROM {name} WHERE id > ?", (mark,))
+                keys = connection.execute(f"SELECT {KEY[table]} FROM {name} WHERE id > ?", (mark,))
                 self._claim(table, pl.Series([key for (key,) in keys], dtype=pl.String))
             return
         columns = ["id", *TABLES[table].column_names]
@@ -501,7 +309,7 @@ class _Refresh:
         self.manifest.set_fact(f"watermark-{table}", highest)
 
     def _flush(self, table: str, frame: pl.DataFrame, first: int, last: int) -> None:
-        self._claim(table, frame[_KEY[table]])
+        self._claim(table, frame[KEY[table]])
         if not frame.is_empty():
             self.manifest.add(table, DATABASE, frame, first, last)
 
@@ -542,7 +350,7 @@ class _Refresh:
 
     def _files(self) -> None:
         self._inbox({f"inbox:{self.home.name_of(path)}": path for path in self.home.inbox_files()})
-        self._logs({f"log:{_log_key(self.home, path)}": path for path in self.home.log_files()})
+        self._logs({f"log:{log_key(self.home, path)}": path for path in self.home.log_files()})
         for origin, facts in self.manifest.origins().items():
             name = origin.partition(":")[2]
             if facts["trouble"]:
@@ -564,7 +372,7 @@ class _Refresh:
             known = {}
         for origin, path in files.items():
             if origin not in known:
-                self._read_file(origin, _FileReader(self.home, path), mark=marks[origin])
+                self._read_file(origin, FileReader(self.home, path), mark=marks[origin])
 
     def _logs(self, files: dict[str, Path]) -> None:
         known = self.manifest.origins()
@@ -576,13 +384,13 @@ class _Refresh:
 
     def _read_log(self, origin: str, path: Path, known: dict[str, Any] | None) -> None:
         start = max(
-            self.loaded.get(_log_key(self.home, path), 0), int(known["mark"]) if known else 0
+            self.loaded.get(log_key(self.home, path), 0), int(known["mark"]) if known else 0
         )
         if path.suffix != ".gz" and path.stat().st_size <= start:
             return
-        self._read_file(origin, _FileReader(self.home, path, start), mark=None)
+        self._read_file(origin, FileReader(self.home, path, start), mark=None)
 
-    def _read_file(self, origin: str, reader: _FileReader, *, mark: str | None) -> None:
+    def _read_file(self, origin: str, reader: FileReader, *, mark: str | None) -> None:
         """Read a file on; rows become segments, or stay in memory while they are few."""
         before = self.manifest.origins().get(origin, {"refused": 0, "flagged": 0})
         lasting = mark is not None
@@ -609,7 +417,7 @@ class _Refresh:
 
     def _unseen(self, table: str, rows: list[tuple[Any, ...]]) -> pl.DataFrame:
         """Return the rows no origin has yet and nobody deleted, as a frame."""
-        key = _KEY[table]
+        key = KEY[table]
         frame = typed(table, rows).unique(key, keep="first", maintain_order=True)
         if self.deleted:
             frame = frame.filter(~pl.col(key).is_in(list(self.deleted)))
@@ -621,9 +429,9 @@ class _Refresh:
         """Return which of these ids the database has: a search in its index, one by one."""
         if self.own is None:
             return set()
-        query = f"SELECT 1 FROM {TABLES[table].sql_name} WHERE {_KEY[table]} = ?"
+        query = f"SELECT 1 FROM {TABLES[table].sql_name} WHERE {KEY[table]} = ?"
         find = self.own.execute
-        return {key for key in frame[_KEY[table]] if find(query, (key,)).fetchone()}
+        return {key for key in frame[KEY[table]] if find(query, (key,)).fetchone()}
 
     def _known_to_segments(self, table: str, frame: pl.DataFrame) -> set[str]:
         """Return which of these ids are in segments the database cannot answer for."""
@@ -634,22 +442,22 @@ class _Refresh:
         ]
         if not files or frame.is_empty():
             return set()
-        keys = pl.scan_parquet(files).select(_KEY[table])
-        known = keys.filter(pl.col(_KEY[table]).is_in(frame[_KEY[table]].implode()))
+        keys = pl.scan_parquet(files).select(KEY[table])
+        known = keys.filter(pl.col(KEY[table]).is_in(frame[KEY[table]].implode()))
         return set(known.collect().to_series())
 
     # -- upkeep --
 
     def _compact(self) -> None:
         """Merge small segments, so that many small arrivals do not become many files."""
-        groups: dict[tuple[str, str], list[_Segment]] = {}
+        groups: dict[tuple[str, str], list[Segment]] = {}
         for segment in self.manifest.segments():
             if segment.rows < SEGMENT_ROWS_MAX // 2:
                 groups.setdefault((segment.source, segment.origin), []).append(segment)
         for (source, origin), small in groups.items():
             if len(small) <= SEGMENTS_SMALL_MAX:
                 continue
-            held: list[_Segment] = []
+            held: list[Segment] = []
             for segment in sorted(small, key=lambda one: one.first_id):
                 if held and sum(one.rows for one in held) + segment.rows > SEGMENT_ROWS_MAX:
                     self._merge(source, origin, held)
@@ -657,7 +465,7 @@ class _Refresh:
                 held.append(segment)
             self._merge(source, origin, held)
 
-    def _merge(self, source: str, origin: str, held: list[_Segment]) -> None:
+    def _merge(self, source: str, origin: str, held: list[Segment]) -> None:
         if len(held) < 2:  # noqa: PLR2004 - one segment is merged already
             return
         frame = pl.concat([self.manifest.read(one) for one in held])
@@ -692,7 +500,7 @@ def fingerprint(home: Home) -> str:
     watched = [
         home.database,
         home.database.with_name(home.database.name + "-wal"),
-        home.root / "telemetry.toml",
+        home.root / SETTINGS_FILE,
         *home.inbox_files(),
         *home.log_files(),
     ]
