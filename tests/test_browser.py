@@ -165,7 +165,13 @@ def go(page: Page, name: str) -> None:
     settle(page)
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("overview", "errors") else pytest.mark.slow)
+        for name in PAGES
+    ],
+)
 def test_every_page_opens_by_its_own_address_with_numbers_and_pictures(page, app, name):
     visit(page, f"{app}/{name}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import polars as pl
@@ -11,11 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_access.metrics.common import (
+    KEY,
     MetricError,
+    distinct_of,
     duration,
     event_label,
     event_predicate,
+    in_memory,
+    in_time_order,
+    packed,
     quantile_of,
+    unpacked,
+    user_key,
     users_of,
     weighted,
     weighted_quantile,
@@ -106,5 +114,88 @@ def test_a_weighted_quantile_is_that_of_the_rows_written_out(rows, q: float):
         frame.with_columns(by=pl.lit("x")), "value", q, by=["by"], name="q"
     ).collect()
 
+    in_memory_too = frame.select(quantile_of(pl.col("value"), pl.col("weight"), q)).collect(
+        engine="in-memory"
+    )
+
     assert found.item() == pytest.approx(written_out.quantile(q, "linear"))
+    assert in_memory_too.item() == pytest.approx(found.item())
     assert grouped.rows() == [("x", found.item())]
+
+
+def test_nothing_is_pushed_below_a_step_in_memory():
+    frame = pl.LazyFrame({"a": [1, 2, 3], "b": [1.0, 2.0, 3.0]})
+    plan = in_memory(frame, lambda rows: rows.lazy().select("a", pl.col("b").sum().alias("total")))
+
+    assert plan.collect_schema() == {"a": pl.Int64, "total": pl.Float64}
+    assert plan.filter(pl.col("a") == 3).collect().rows() == [(3, 6.0)]
+    assert plan.tail(1).collect().rows() == [(3, 6.0)]
+    assert plan.select("total").unique().collect().rows() == [(6.0,)]
+
+
+def test_a_step_in_memory_has_the_rows_of_all_its_frames():
+    left, right = pl.LazyFrame({"a": [1, 2]}), pl.LazyFrame({"a": [2, 3]})
+    plan = in_memory(left, lambda one, two: one.lazy().join(two.lazy(), on="a"), right)
+
+    assert plan.collect().rows() == [(2,)]
+    assert plan.collect(engine="in-memory").rows() == [(2,)]
+
+
+def test_steps_in_memory_inside_each_other_run_on_many_threads():
+    frame = pl.LazyFrame({"a": range(1_000)})
+    inner = in_memory(frame, lambda rows: rows.lazy().select(pl.col("a").sum()))
+    outer = in_memory(frame, lambda rows, sums: pl.concat([rows, sums]).lazy(), inner)
+    nested = in_memory(frame, lambda rows: pl.concat([rows.lazy(), inner]))
+
+    with ThreadPoolExecutor(8) as pool:
+        plans = [pl.concat([outer, nested]) for _ in range(24)]
+        heights = list(pool.map(lambda plan: plan.collect().height, plans))
+
+    assert heights == [2_002] * 24
+
+
+def test_events_of_the_same_time_are_ordered_by_event_id():
+    frame = events(
+        event("2026-01-02", name="second", event_id="b"),
+        event("2026-01-02", name="first", event_id="a"),
+        event("2026-01-01", name="earliest", event_id="z"),
+    ).select(user_key(), "timestamp", "event_name", "event_id")
+
+    found = in_time_order(frame.drop("event_id").collect(), frame).collect()
+
+    assert found["event_name"].to_list() == ["earliest", "first", "second"]
+    assert found.columns == [KEY, "timestamp", "event_name"]
+
+
+@pytest.mark.parametrize(("last", "expected"), [(True, {0: 2}), (False, {0: 1})])
+def test_of_states_at_the_same_time_the_event_id_decides(last: bool, expected: dict[int, int]):  # noqa: FBT001
+    rows = pl.LazyFrame(
+        {
+            KEY: [0, 0, 0, 0],
+            "event_id": ["c", "b", "a", "d"],
+            "state": [2, 0, 1, None],
+        }
+    ).with_columns(pl.lit(0).cast(pl.Datetime("ms", "UTC")).alias("timestamp"))
+    codes = rows.select(KEY, *packed(pl.col("state"), 3)).group_by(KEY)
+    people = codes.agg(pl.all().max() if last else pl.all().min())
+
+    found = unpacked(people, pl.col("state"), 3, rows, last=last).collect()
+
+    assert dict(found.select(KEY, "state").rows()) == expected
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(st.sampled_from("ab"), st.sampled_from(["x", "y", None])), min_size=1, max_size=12
+    )
+)
+def test_counting_says_the_same_as_adding_weights_of_one(rows):
+    frame = pl.DataFrame(rows, schema={"by": pl.String, "of": pl.String}, orient="row")
+    ones = frame.with_columns(weight=pl.lit(1.0))
+    halves = frame.with_columns(weight=pl.lit(0.5))
+
+    counted = distinct_of(ones, ["by"], "of").sort("by").collect()
+    added = distinct_of(halves, ["by"], "of").sort("by").collect()
+
+    assert counted.rows() == [(by, 2 * users) for by, users in added.rows()]

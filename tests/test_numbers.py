@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
-import polars as pl
 import pytest
 
 from data_access import Window, metrics, scan
+
+if TYPE_CHECKING:
+    import polars as pl
 
 ACTIVITY = Path(__file__).parent / "data" / "activity.jsonl.gz"
 ACTIVE = "('session_started','extension_activated','server_operation_called','web_view_opened')"
