@@ -1,6 +1,8 @@
 """The questions of the pages twice: the metric that answers one, and good SQL for the same.
 
-The SQL reads views named events, errors and traces over the very Parquet files our frames scan.
+The SQL reads views named events, errors and traces over the very Parquet files our frames scan,
+and gives the same columns. It may assume what holds in the demo and our side has to check: that
+every weight of an event or a trace is 1, and that no two events of a user share a millisecond.
 """
 
 from __future__ import annotations
@@ -57,9 +59,160 @@ def _rolling(days: int) -> str:
         GROUP BY moment ORDER BY moment"""
 
 
+_DAYS: Final = (
+    f"SELECT unnest(generate_series(DATE '{window_of().start}', DATE '{END}' - 1, "
+    "INTERVAL 1 DAY))::DATE AS day"
+)
+_DEPENDENT: Final = "event_name IN ('context_loaded','context_resumed') AND result = 'success'"
+_START_PAYING: Final = "event_name = 'paid_subscription_started'"
+
+
+def _headlines(by: str = "") -> str:
+    """Return SQL views with the parts of `kpis`, or of one `by` column's `tiers`.
+
+    h: who returned or was dormant and DAU, WAU, MAU; s: sessions; v: people and failures; f: each
+    user's conversion and state on entering the window.
+    """
+    key = f"{by}," if by else ""
+    return f"""WITH d AS (SELECT DISTINCT {key} user_id_hash u, {_DAY} AS day FROM events
+            WHERE {_ACTIVE} AND timestamp < {_END}),
+        g AS (SELECT {key} u, day a, lead(day) OVER w b, lag(day) OVER w z FROM d
+            WINDOW w AS (PARTITION BY {key} u ORDER BY day)),
+        m AS (SELECT DISTINCT {key} user_id_hash u, {_DAY} a, true resumed FROM events
+            WHERE event_name = 'session_resumed_from_context' AND {_IN}),
+        p AS (SELECT {key} u,
+            bool_or(a >= DATE '{window_of().start}' AND a - z >= 8) returned,
+            bool_or(a >= DATE '{window_of().start}' AND a - z >= 8 AND resumed) by_context,
+            bool_or(a + 8 < DATE '{END}' AND a + 8 < least(a + 98, coalesce(b, a + 98))
+                AND least(a + 98, coalesce(b, a + 98)) > DATE '{window_of().start}') dormant,
+            bool_or(a >= DATE '{END}' - 1) dau, bool_or(a >= DATE '{END}' - 7) wau,
+            bool_or(a >= DATE '{END}' - 30) mau
+            FROM g LEFT JOIN m USING ({key} u, a) GROUP BY ALL),
+        h AS (SELECT {key} count(*) FILTER (returned) returned,
+            count(*) FILTER (by_context) by_context,
+            count(*) FILTER (returned OR dormant) dormant_or_returned, count(*) FILTER (dau) dau,
+            count(*) FILTER (wau) wau, count(*) FILTER (mau) mau FROM p GROUP BY ALL),
+        s1 AS (SELECT {key} session_id, bool_or({_DEPENDENT}) k FROM events
+            WHERE {_IN} AND session_id <> '' GROUP BY ALL),
+        s AS (SELECT {key} count(*) sessions, count(*) FILTER (k) sessions_dependent
+            FROM s1 GROUP BY ALL),
+        v1 AS (SELECT {key} user_id_hash u, bool_or({_DEPENDENT}) k,
+            count(*) FILTER (result <> 'success') x, count(*) n FROM events WHERE {_IN}
+            GROUP BY ALL),
+        v AS (SELECT {key} count(*) users, count(*) FILTER (k) users_dependent, sum(n) events,
+            sum(x) failures FROM v1 GROUP BY ALL),
+        f1 AS (SELECT user_id_hash u,
+            min(timestamp) FILTER ({_START_PAYING}) >= {_START} converted,
+            arg_max(is_paid_user, timestamp) FILTER (timestamp < {_START}) before,
+            arg_min(is_paid_user, timestamp) FILTER ({_IN}) first,
+            {_entering(by)}
+            bool_or({_ACTIVE} AND {_IN}) active,
+            bool_or(event_name = 'paid_subscription_canceled' AND {_IN}) cancelled
+            FROM events WHERE timestamp < {_END} GROUP BY u),
+        f AS (SELECT {key} count(*) FILTER (converted) converted,
+            count(*) FILTER ((active OR converted) AND (CASE WHEN before IS NOT NULL
+                THEN NOT before ELSE NOT first OR coalesce(converted, false) END)) convertible,
+            count(*) FILTER (cancelled) cancellations FROM f1 WHERE first IS NOT NULL
+            GROUP BY ALL)"""
+
+
+def _entering(by: str) -> str:
+    if not by:
+        return ""
+    return (
+        f"coalesce(arg_max({by}, timestamp) FILTER (timestamp < {_START}), "
+        f"arg_min({by}, timestamp) FILTER ({_IN})) {by},"
+    )
+
+
+_FUNNEL: Final = f"""WITH o AS (SELECT user_id_hash u, timestamp t,
+            event_name = 'session_started' e0, event_name = 'context_loaded' e1,
+            event_name = 'paid_subscription_started' e2 FROM events WHERE {_IN} AND event_name
+            IN ('session_started','context_loaded','paid_subscription_started')),
+        a AS (SELECT *, min(t) FILTER (e2) OVER later AS n2 FROM o
+            WINDOW later AS (PARTITION BY u ORDER BY t
+                ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)),
+        b AS (SELECT u, t, e0, min(t) FILTER (e1) OVER later AS t1,
+            min(n2) FILTER (e1) OVER later AS t2 FROM a
+            WINDOW later AS (PARTITION BY u ORDER BY t
+                ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)),
+        c AS (SELECT u, t, t1 - t AS s1, t2 - t AS s2, (t1 <= t + INTERVAL 14 DAY)::INT
+            + (t2 <= t + INTERVAL 14 DAY)::INT AS n FROM b WHERE e0),
+        d AS (SELECT u, arg_max(struct_pack(n := coalesce(n, (s1 <= INTERVAL 14 DAY)::INT, 0),
+            s1 := s1, s2 := s2), (coalesce(n, (s1 <= INTERVAL 14 DAY)::INT, 0), -epoch_ms(t))) r
+            FROM c GROUP BY u),
+        x AS (SELECT count(*) u0, count(*) FILTER (r.n >= 1) u1, count(*) FILTER (r.n >= 2) u2,
+            median(epoch(r.s1)) FILTER (r.n >= 1) s1, median(epoch(r.s2)) FILTER (r.n >= 2) s2
+            FROM d)
+        SELECT 0 step, u0 users, 1.0 from_first, 1.0 from_previous, 0.0 AS secs FROM x
+        UNION ALL SELECT 1, u1, u1 / u0, u1 / u0, s1 FROM x
+        UNION ALL SELECT 2, u2, u2 / u0, u2 / u1, s2 FROM x ORDER BY step"""
+
+
+def _buckets(key: str, group: str, *, outcomes: bool) -> str:
+    """Return SQL for the counts of each `group` in every bucket between the first and last."""
+    succeeded = ", count(*) FILTER (success) y" if outcomes else ""
+    both = ", coalesce(y, 0), coalesce(n - y, 0)" if outcomes else ""
+    return f"""WITH c AS (SELECT {key} AS k,
+            floor(log10(greatest(duration_ms, 0.1)) * 4)::BIGINT b, count(*) n{succeeded}
+            FROM traces WHERE {_IN} AND duration_ms IS NOT NULL
+            GROUP BY ALL),
+        g AS (SELECT unnest(range(min(b), max(b) + 1)) b FROM c), k AS ({group})
+        SELECT k.k, 10 ** (g.b / 4) lo, 10 ** ((g.b + 1) / 4) hi, coalesce(n, 0){both}
+        FROM k CROSS JOIN g LEFT JOIN c ON c.k = k.k AND c.b = g.b ORDER BY 1, 2"""
+
+
+def _first_releases(*tables: str) -> str:
+    """Return SQL for each release: since when it exists and whether it is seen inside."""
+    rows = " UNION ALL ".join(
+        f"SELECT release, min(timestamp) t, bool_or({_IN}) i FROM {table} "
+        f"WHERE timestamp < {_END} GROUP BY 1"
+        for table in tables
+    )
+    return f"SELECT release, min(t) first_seen, bool_or(i) inside FROM ({rows}) GROUP BY 1"
+
+
 _QUANTILES: Final = ", ".join(
     f"quantile_cont(duration_ms, {q})" for q in (0.5, 0.75, 0.9, 0.95, 0.99)
 )
+
+_CONTEXT_EVENTS: Final = (
+    *("context_created", "context_auto_created", "context_loaded", "context_resumed"),
+    *("context_modified", "context_merged", "context_deleted"),
+    *("context_protection_triggered", "context_protection_blocked", "context_override_manual"),
+)
+_ACTIVATION: Final = f"""WITH n AS (SELECT user_id_hash u, min(timestamp) f FROM events
+            WHERE timestamp < {_END} GROUP BY u HAVING f >= {_START}),
+        p AS (SELECT u, min(f) f,
+            min(timestamp) FILTER (event_name IN ('context_created','context_auto_created')
+                AND result = 'success') a,
+            min(timestamp) FILTER ({_DEPENDENT}) b,
+            min(timestamp) FILTER (timestamp::DATE > f::DATE) c,
+            min(timestamp) FILTER (event_name = 'session_resumed_from_context'
+                AND result = 'success') d
+            FROM events JOIN n ON user_id_hash = u WHERE {_IN} GROUP BY u),
+        s AS (SELECT f, unnest([f, a, b, c, d]) t, unnest([0, 1, 2, 3, 4]) step FROM p)
+        SELECT step, count(t) users, count(t) / first(count(t)) OVER (ORDER BY step) rate,
+            median(epoch(t - f)) AS secs FROM s GROUP BY step ORDER BY step"""
+_SHIFTS: Final = f"""WITH p AS (SELECT operation_name o, {_DAY} AS day, count(*) n,
+            quantile_cont(duration_ms, 0.95) v FROM traces
+            WHERE {_IN} AND duration_ms IS NOT NULL GROUP BY ALL),
+        x AS (SELECT o, day, v, median(v) OVER b before, median(v) OVER a after,
+            avg(ln(v)) OVER b l, avg(ln(v)) OVER a r, count(*) OVER b m, count(*) OVER a k,
+            sum(n) OVER b i, sum(n) OVER a j FROM p
+            WINDOW b AS (PARTITION BY o ORDER BY day
+                RANGE BETWEEN INTERVAL 28 DAY PRECEDING AND INTERVAL 1 DAY PRECEDING),
+            a AS (PARTITION BY o ORDER BY day
+                RANGE BETWEEN CURRENT ROW AND INTERVAL 27 DAY FOLLOWING)),
+        s AS (SELECT o, arg_max(struct_pack(day, before, after),
+            (abs(r - l) * sqrt(m * k / (m + k)), -epoch(day))) s FROM x
+            WHERE least(m, k) >= 3 AND least(i, j) >= 50 AND abs(v - after) < abs(v - before)
+            AND greatest(after / before, before / after) >= 1.5 AND abs(after - before) >= 20
+            GROUP BY o),
+        f AS (SELECT release, min(timestamp)::DATE AS first_day FROM traces
+            WHERE timestamp < {_END} AND release <> '' GROUP BY 1)
+        SELECT o, s.day, s.after / s.before, s.before, s.after, arg_max(release, first_day)
+        FROM s LEFT JOIN f ON s.day - first_day IN (0, 1) GROUP BY ALL ORDER BY o"""
 
 PAIRS: Final[dict[str, Pair]] = {
     "daily active users": Pair(
@@ -101,41 +254,33 @@ PAIRS: Final[dict[str, Pair]] = {
     ),
     "free-to-paid funnel": Pair(
         "funnel",
-        f"""WITH o AS (SELECT user_id_hash u, event_name e, timestamp t FROM events WHERE {_IN}
-            AND event_name IN ('session_started','context_loaded','paid_subscription_started')),
-        a AS (SELECT u, t, e, max(t) FILTER (e = 'session_started') OVER (PARTITION BY u
-            ORDER BY t ROWS UNBOUNDED PRECEDING) AS s FROM o),
-        b AS (SELECT u, t, e, s, max(s) FILTER (e = 'context_loaded' AND t <= s + INTERVAL 14 DAY)
-            OVER (PARTITION BY u ORDER BY t ROWS UNBOUNDED PRECEDING) AS s2 FROM a)
-        SELECT count(DISTINCT u) FILTER (s IS NOT NULL), count(DISTINCT u) FILTER (s2 IS NOT NULL),
-            count(DISTINCT u) FILTER (e = 'paid_subscription_started'
-            AND t <= s2 + INTERVAL 14 DAY) FROM b""",
+        _FUNNEL,
         {"steps": ("session_started", "context_loaded", "paid_subscription_started")},
     ),
     "key figures": Pair(
         "kpis",
-        f"""WITH d AS (SELECT DISTINCT user_id_hash u, {_DAY} AS day FROM events
-            WHERE {_ACTIVE} AND timestamp < {_END}),
-        g AS (SELECT u, day a, lead(day) OVER (PARTITION BY u ORDER BY day) b FROM d),
-        r AS (SELECT DISTINCT u FROM g WHERE b - a >= 8 AND b >= DATE '{window_of().start}'),
-        q AS (SELECT DISTINCT u FROM g WHERE a + 8 < DATE '{END}'
-            AND least(a + 97, coalesce(b - 1, a + 97)) >= DATE '{window_of().start}'
-            AND coalesce(b - 1, a + 97) >= a + 8),
-        f AS (SELECT user_id_hash u, min(timestamp) FILTER (event_name =
-            'paid_subscription_started') c, arg_max(is_paid_user, timestamp)
-            FILTER (timestamp < {_START}) p FROM events WHERE timestamp < {_END} GROUP BY u),
-        s AS (SELECT session_id, bool_or(event_name IN ('context_loaded','context_resumed')
-            AND result = 'success') k FROM events WHERE {_IN} AND session_id <> '' GROUP BY 1),
-        v AS (SELECT user_id_hash u, bool_or(event_name IN ('context_loaded','context_resumed')
-            AND result = 'success') k, count(*) FILTER (result <> 'success') x, count(*) n
-            FROM events WHERE {_IN} GROUP BY 1)
-        SELECT (SELECT count(*) FROM r), (SELECT count(*) FROM (FROM r UNION FROM q)),
-            (SELECT count(*) FILTER (k) / count(*) FROM s), (SELECT count(*) FROM f
-            WHERE c >= {_START}), (SELECT count(*) FROM f WHERE NOT p),
-            (SELECT count(*) FILTER (k) / count(*) FROM v), (SELECT sum(x) / sum(n) FROM v),
-            (SELECT count(DISTINCT u) FROM d WHERE day = DATE '{END}' - 1),
-            (SELECT count(DISTINCT u) FROM d WHERE day >= DATE '{END}' - 7),
-            (SELECT count(DISTINCT u) FROM d WHERE day >= DATE '{END}' - 30)""",
+        f"{_headlines()} SELECT * FROM h, s, v, f",
+    ),
+    "headlines by tier": Pair(
+        "tiers",
+        f"""{_headlines("user_tier")},
+        e AS (SELECT user_tier, sum(occurrences * weight) errors, count(DISTINCT user_id_hash) hit
+            FROM errors WHERE {_IN} GROUP BY 1),
+        t AS (SELECT user_tier, count(*) traces, quantile_cont(duration_ms, [0.5, 0.95])
+            FROM traces WHERE {_IN} GROUP BY 1)
+        SELECT * FROM v LEFT JOIN h USING (user_tier) LEFT JOIN s USING (user_tier)
+            LEFT JOIN f USING (user_tier) LEFT JOIN e USING (user_tier)
+            LEFT JOIN t USING (user_tier) ORDER BY user_tier""",
+    ),
+    "moves between tiers": Pair(
+        "tier_moves",
+        f"""WITH k AS (SELECT user_id_hash u, user_tier x, timestamp FROM events
+            WHERE timestamp < {_END} AND user_tier <> ''),
+        c AS (SELECT u FROM k GROUP BY u HAVING min(x) <> max(x)),
+        m AS (SELECT u, x, timestamp, lag(x) OVER (PARTITION BY u ORDER BY timestamp) z
+            FROM k SEMI JOIN c USING (u))
+        SELECT z, x, count(DISTINCT u), count(*) FROM m WHERE z <> x AND {_IN}
+        GROUP BY ALL ORDER BY ALL""",
     ),
     "latency by operation": Pair(
         "latency",
@@ -150,23 +295,49 @@ PAIRS: Final[dict[str, Pair]] = {
     ),
     "latency heatmap": Pair(
         "latency_heatmap",
-        f"SELECT {_DAY} d, floor(log10(greatest(duration_ms, 1)) * 10) b, count(*) FROM traces "
-        f"WHERE {_IN} GROUP BY d, b ORDER BY d, b",
+        _buckets(_DAY, f"SELECT day AS k FROM ({_DAYS})", outcomes=False),
+    ),
+    "latency distribution": Pair(
+        "latency_distribution",
+        _buckets("operation_name", "SELECT DISTINCT k FROM c", outcomes=True),
     ),
     "apdex": Pair(
         "apdex",
-        "SELECT operation_name o, (count(*) FILTER (success AND duration_ms <= 500) "
-        "+ count(*) FILTER (success AND duration_ms > 500 AND duration_ms <= 2000) / 2) / count(*) "
-        f"FROM traces WHERE {_IN} GROUP BY o ORDER BY o",
+        f"""WITH c AS (SELECT operation_name o,
+            count(*) FILTER (success AND duration_ms <= 500) s,
+            count(*) FILTER (success AND duration_ms > 500 AND duration_ms <= 2000) t,
+            count(*) FILTER (NOT success OR duration_ms IS NOT NULL) n
+            FROM traces WHERE {_IN} GROUP BY o)
+        SELECT o, s, t, n - s - t, n, (s + t / 2) / n FROM c ORDER BY o""",
     ),
+    "operations that shifted": Pair("shifts", _SHIFTS),
     "error groups": Pair(
         "error_groups",
-        f"""SELECT group_hash g, arg_max(error_type, timestamp), arg_max(error_message, timestamp),
-            arg_max(stack_trace, timestamp), sum(occurrences * weight) FILTER ({_IN}),
-            count(DISTINCT user_id_hash) FILTER ({_IN}), min(first_at), max(last_at),
-            list(DISTINCT user_tier) FILTER ({_IN}), list(DISTINCT release) FILTER ({_IN}),
-            list(DISTINCT channel) FILTER ({_IN}), count(DISTINCT session_id) FILTER ({_IN})
-        FROM errors WHERE timestamp < {_END} GROUP BY g ORDER BY g""",
+        f"""WITH k AS (SELECT group_hash g, min(least(first_at, timestamp)) first_seen,
+            max(greatest(last_at, timestamp)) last_seen FROM errors WHERE timestamp < {_END}
+            GROUP BY g),
+        i AS (SELECT group_hash g, arg_max(error_type, timestamp),
+            arg_max(error_message, timestamp), arg_max(stack_trace, timestamp),
+            sum(occurrences * weight), count(DISTINCT user_id_hash), count(DISTINCT session_id),
+            max(list_position(['info', 'warning', 'error', 'critical'], severity)),
+            list_sort(list(DISTINCT user_tier)), list_sort(list(DISTINCT release)),
+            list_sort(list(DISTINCT channel)) FROM errors WHERE {_IN} GROUP BY g),
+        n AS (SELECT group_hash g, {_DAY} AS day, sum(occurrences * weight) n FROM errors
+            WHERE {_IN} GROUP BY ALL),
+        l AS (SELECT i.g, list(coalesce(n, 0) ORDER BY d.day) FROM i CROSS JOIN ({_DAYS}) d
+            LEFT JOIN n ON n.g = i.g AND n.day = d.day GROUP BY i.g)
+        SELECT * FROM i JOIN k USING (g) JOIN l USING (g) ORDER BY g""",
+    ),
+    "errors by release": Pair(
+        "errors_by_release",
+        f"""WITH r AS ({_first_releases("events", "errors")}),
+        u AS (SELECT release, count(*) events, count(DISTINCT user_id_hash) users FROM events
+            WHERE {_IN} GROUP BY 1),
+        e AS (SELECT release, sum(occurrences * weight) errors, count(DISTINCT user_id_hash) hit
+            FROM errors WHERE {_IN} GROUP BY 1)
+        SELECT r.release, first_seen, events, users, errors, hit, 1000 * errors / events
+        FROM r LEFT JOIN u ON u.release IS NOT DISTINCT FROM r.release
+            LEFT JOIN e ON e.release IS NOT DISTINCT FROM r.release WHERE inside ORDER BY 1""",
     ),
     "errors by day": Pair(
         "errors_by_period",
@@ -181,6 +352,33 @@ PAIRS: Final[dict[str, Pair]] = {
         f"WHERE timestamp >= {_START} - INTERVAL {DAYS} DAY AND timestamp < {_END} "
         "GROUP BY n ORDER BY n",
     ),
+    "activity by hour": Pair(
+        "hourly",
+        f"SELECT date_trunc('hour', timestamp) h, count(*), count(*) FILTER (result <> 'success'), "
+        f"count(DISTINCT user_id_hash) FROM events WHERE {_IN} GROUP BY h ORDER BY h",
+    ),
+    "releases": Pair(
+        "releases",
+        f"""WITH r AS ({_first_releases("events", "traces")}),
+        u AS (SELECT release, count(*) events, count(DISTINCT user_id_hash) users,
+            count(*) FILTER (result <> 'success') / count(*) error_rate FROM events
+            WHERE {_IN} AND release <> '' GROUP BY 1),
+        t AS (SELECT release, quantile_cont(duration_ms, 0.95) p95 FROM traces
+            WHERE {_IN} AND release <> '' GROUP BY 1)
+        SELECT release, first_seen, events, users, error_rate, p95 FROM r
+            LEFT JOIN u USING (release) LEFT JOIN t USING (release)
+            WHERE inside AND release <> '' ORDER BY 1""",
+    ),
+    "life of contexts": Pair(
+        "context_lifecycle",
+        "SELECT date_trunc('week', timestamp)::DATE w, "
+        + ", ".join(f"count(*) FILTER (event_name = '{name}')" for name in _CONTEXT_EVENTS)
+        + f" FROM events WHERE timestamp >= date_trunc('week', {_START}) "
+        f"AND timestamp < date_trunc('week', {_END} - INTERVAL 1 DAY) + INTERVAL 7 DAY "
+        f"AND event_name IN ({', '.join(repr(name) for name in _CONTEXT_EVENTS)}) "
+        "GROUP BY w ORDER BY w",
+    ),
+    "activation": Pair("activation", _ACTIVATION),
     "people one by one": Pair(
         "testers",
         f"""WITH e AS (SELECT user_id_hash u, min(timestamp) a, max(timestamp) z,

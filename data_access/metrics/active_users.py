@@ -11,10 +11,12 @@ from data_access.metrics.common import (
     KEY,
     WEIGHT,
     MetricError,
+    distinct_of,
+    in_memory,
     over_calendar,
     person_periods,
     qualifying,
-    users_of,
+    user_weights,
 )
 from data_access.metrics.registry import metric
 from data_access.window import Window
@@ -69,13 +71,15 @@ def active_users(
     if days is None:
         period = wide.period(every=every)
         active = qualifying(events, active_events, wide.contains(), period=period)
-        return over_calendar(calendar, users_of(active, ["period"], user=KEY), "users")
+        return in_memory(
+            active,
+            lambda rows: over_calendar(calendar, distinct_of(rows, ["period"], KEY), "users"),
+        )
     if isinstance(days, bool) or not 1 <= days <= ROLLING_DAYS_MAX:
         raise MetricError(
             f"days={days!r} is out of range. Use {_WAU} for WAU, {_MAU} for MAU, or any whole "
             f"number from {_DAU} to {ROLLING_DAYS_MAX}."
         )
-    per_day = _rolling(events, wide, days, active_events)
     ends = {
         period: wide.period_end(period, every=every) - timedelta(days=1)
         for period in wide.periods(every)
@@ -84,19 +88,19 @@ def active_users(
         {"period": list(ends), "day": list(ends.values())},
         schema={"period": pl.Date, "day": pl.Date},
     )
-    return over_calendar(calendar, last_days.join(per_day, on="day"), "users")
-
-
-def _rolling(events: pl.LazyFrame, window: Window, days: int, active_events: Event) -> pl.LazyFrame:
-    """Return day, users: distinct users of the `days` days that end with each day."""
     seen = Window(
-        window.start - timedelta(days=days - 1),
-        window.end,
-        timezone=window.timezone,
-        week_starts_on=window.week_starts_on,
+        wide.start - timedelta(days=days - 1),
+        wide.end,
+        timezone=wide.timezone,
+        week_starts_on=wide.week_starts_on,
     )
     active = qualifying(events, active_events, seen.contains(), period=seen.day())
-    return _counted(_stays(person_periods(active), days), seen)
+
+    def step(rows: pl.DataFrame) -> pl.LazyFrame:
+        per_day = _counted(_stays(person_periods(rows), days), seen)
+        return over_calendar(calendar, last_days.join(per_day, on="day"), "users")
+
+    return in_memory(user_weights(active, ["period"], user=KEY), step)
 
 
 def _stays(daily: pl.LazyFrame, days: int) -> pl.LazyFrame:

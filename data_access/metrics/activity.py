@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from data_access.metrics.common import KEY, MetricError, has_column, weighted
+from data_access.metrics.common import (
+    EVENT,
+    KEY,
+    WEIGHT,
+    MetricError,
+    distinct_of,
+    has_column,
+    in_memory,
+    reduced,
+    weight_of,
+)
 from data_access.metrics.kpis import person_key, ratio
 from data_access.metrics.registry import PREVIOUS_WINDOW, metric
 
@@ -58,30 +68,42 @@ def activity(
     for name in by:
         if not has_column(events, name):
             raise MetricError(f"The events have no column {name!r} to group by.")
-    rows = weighted(events.filter(window.widened(every).contains())).with_columns(
-        window.period(every=every).alias("period")
+    rows = events.filter(window.widened(every).contains()).select(
+        window.period(every=every).alias("period"), *by, *_counted(events)
     )
+    return in_memory(rows, lambda found: _per_period(found, window.calendar(every), by))
+
+
+def _counted(events: pl.LazyFrame) -> list[pl.Expr]:
+    """Return what is counted of an event: weight, KEY, session (null: none), failed."""
+    in_session = pl.col("session_id") != ""
+    return [
+        weight_of(events),
+        person_key(),
+        pl.when(in_session).then(pl.col("session_id").hash()).alias("session"),
+        (pl.col("result") != "success").fill_null(value=False).alias("failed"),
+    ]
+
+
+def _per_period(rows: pl.DataFrame, calendar: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
+    """Return the columns of `activity` out of its rows."""
     keys = ["period", *by]
-    people = (
-        rows.group_by(*keys, person_key())
-        .agg(
-            pl.col("weight").min(),
-            pl.col("weight").sum().alias("events"),
-            pl.col("weight").filter(pl.col("result") != "success").sum().alias("failures"),
-        )
+    counts, users, sessions = reduced(
+        rows.lazy()
         .group_by(keys)
         .agg(
-            pl.col("events", "failures").sum(),
-            pl.col("weight").filter(pl.col(KEY).is_not_null()).sum().alias("users"),
-        )
+            pl.col(WEIGHT).sum().alias("events"),
+            pl.col(WEIGHT).filter("failed").sum().alias("failures"),
+        ),
+        distinct_of(rows, keys, KEY, "users"),
+        distinct_of(rows, keys, "session", "sessions"),
     )
-    calendar = window.calendar(every)
     if by:
-        calendar = calendar.join(rows.select(by).unique(), how="cross")
+        calendar = calendar.join(counts.select(by).unique(), how="cross")
+    for part in (counts, users, sessions):
+        calendar = calendar.join(part, on=keys, how="left", nulls_equal=True)
     return (
-        calendar.join(people, on=keys, how="left", nulls_equal=True)
-        .join(_sessions(rows, keys), on=keys, how="left", nulls_equal=True)
-        .with_columns(pl.col("events", "users", "sessions", "failures").fill_null(0.0))
+        calendar.with_columns(pl.col("events", "users", "sessions", "failures").fill_null(0.0))
         .select(
             *keys,
             "events",
@@ -121,24 +143,31 @@ def hourly(events: pl.LazyFrame, window: Window) -> pl.LazyFrame:
             first, window.closes_at, timedelta(hours=1), closed="left", time_unit="ms"
         ).alias("hour")
     )
-    people = (
-        weighted(events.filter(window.contains()))
-        .group_by(pl.col("timestamp").dt.truncate("1h").alias("hour"), person_key())
-        .agg(
-            pl.col("weight").min(),
-            pl.col("weight").sum().alias("events"),
-            pl.col("weight").filter(pl.col("result") != "success").sum().alias("failures"),
+    rows = events.filter(window.contains()).select(
+        pl.col("timestamp").dt.truncate("1h").alias("hour"),
+        weight_of(events),
+        person_key(),
+        (pl.col("result") != "success").fill_null(value=False).alias("failed"),
+    )
+
+    def step(found: pl.DataFrame) -> pl.LazyFrame:
+        counts, users = reduced(
+            found.lazy()
+            .group_by("hour")
+            .agg(
+                pl.col(WEIGHT).sum().alias("events"),
+                pl.col(WEIGHT).filter("failed").sum().alias("failures"),
+            ),
+            distinct_of(found, ["hour"], KEY, "users"),
         )
-    )
-    counts = people.group_by("hour").agg(
-        pl.col("events", "failures").sum(),
-        pl.col("weight").filter(pl.col(KEY).is_not_null()).sum().alias("users"),
-    )
-    return (
-        hours.join(counts, on="hour", how="left")
-        .select("hour", pl.col("events", "failures", "users").fill_null(0.0))
-        .sort("hour")
-    )
+        return (
+            hours.join(counts, on="hour", how="left")
+            .join(users, on="hour", how="left")
+            .select("hour", pl.col("events", "failures", "users").fill_null(0.0))
+            .sort("hour")
+        )
+
+    return in_memory(rows, step)
 
 
 @metric("events", lookback_days=PREVIOUS_WINDOW)
@@ -168,28 +197,33 @@ def movers(events: pl.LazyFrame, window: Window) -> pl.LazyFrame:
     """
     earlier = window.previous()
     now = window.contains()
-    people = (
-        weighted(events.filter(now | earlier.contains()))
-        .select(
-            "event_name",
-            person_key(),
-            pl.when(now).then("weight").alias("now"),
-            pl.when(~now).then("weight").alias("before"),
-            (pl.col("weight") ** 2).alias("noise"),
-        )
-        .group_by("event_name", KEY)
+    rows = events.filter(now | earlier.contains()).select(
+        EVENT, person_key(), weight_of(events), now.alias("now")
+    )
+    return in_memory(rows, _compared)
+
+
+def _compared(rows: pl.DataFrame) -> pl.LazyFrame:
+    """Return the columns of `movers` out of the events of both windows."""
+    sides = [EVENT, "now"]
+    counts, users = reduced(
+        rows.lazy()
+        .group_by(sides)
         .agg(
-            pl.col("now").sum().alias("events"),
-            pl.col("before").sum().alias("events_before"),
-            pl.col("now").min().alias("users"),
-            pl.col("before").min().alias("users_before"),
+            pl.col(WEIGHT).sum().alias("events"),
+            (pl.col(WEIGHT) ** 2).sum().alias("noise"),
+        ),
+        distinct_of(rows, sides, KEY, "users"),
+    )
+    now = pl.col("now")
+    counts = (
+        counts.join(users, on=sides, how="left", nulls_equal=True)
+        .group_by(EVENT)
+        .agg(
+            pl.col("events", "users").filter(now).sum(),
+            pl.col("events", "users").filter(~now).sum().name.suffix("_before"),
             pl.col("noise").sum(),
         )
-    )
-    named = pl.col(KEY).is_not_null()
-    counts = people.group_by("event_name").agg(
-        pl.col("events", "events_before", "noise").sum(),
-        pl.col("users", "users_before").filter(named).sum(),
     )
     change = pl.col("events") / pl.col("events_before") - 1
     return counts.select(
@@ -225,37 +259,16 @@ def sessions_by_period(events: pl.LazyFrame, window: Window, *, every: str = "1d
     ------
     WindowError : when `every` is not "1d", "1w" or "1mo".
     """
-    rows = weighted(
-        events.filter(window.widened(every).contains(), pl.col("session_id") != "")
-    ).with_columns(window.period(every=every).alias("period"))
-    people = (
-        rows.group_by("period", person_key())
-        .agg(pl.col("weight").min().alias("users"), pl.col("weight").sum().alias("events"))
-        .group_by("period")
-        .agg(
-            pl.col("users").filter(pl.col(KEY).is_not_null()).sum(),
-            pl.col("events").sum(),
-        )
+    calendar = window.calendar(every)
+    rows = events.filter(window.widened(every).contains(), pl.col("session_id") != "").select(
+        window.period(every=every).alias("period"), *_counted(events)
     )
-    return (
-        window.calendar(every)
-        .join(people, on="period", how="left")
-        .join(_sessions(rows, ["period"]), on="period", how="left")
-        .with_columns(pl.col("sessions", "users", "events").fill_null(0.0))
-        .select(
+
+    def step(found: pl.DataFrame) -> pl.LazyFrame:
+        return _per_period(found, calendar, ()).select(
             *("period", "sessions", "users", "events"),
             ratio("events", "sessions").alias("events_per_session"),
             "complete",
         )
-        .sort("period")
-    )
 
-
-def _sessions(rows: pl.LazyFrame, keys: Sequence[str]) -> pl.LazyFrame:
-    return (
-        rows.filter(pl.col("session_id") != "")
-        .group_by(*keys, "session_id")
-        .agg(pl.col("weight").min())
-        .group_by(keys)
-        .agg(pl.col("weight").sum().alias("sessions"))
-    )
+    return in_memory(rows, step)

@@ -8,10 +8,22 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from data_access.metrics.common import (
+    EVENT,
+    EVENT_ID,
     KEY,
+    TIMESTAMP,
     USER,
+    WEIGHT,
+    earlier,
     event_predicate,
+    has_column,
+    in_memory,
+    packed,
+    reduced,
+    unpacked,
+    unsampled,
     user_key,
+    weight_of,
     weighted,
     weighted_quantile,
 )
@@ -20,7 +32,7 @@ from data_access.metrics.registry import ALL_HISTORY, metric
 from ingest.vocabulary import ACTIVE_EVENTS, CortexEventName
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from data_access.window import Window
 
@@ -67,6 +79,10 @@ STEPS: Final = (
 )
 
 
+_FIRST_SEEN, _CAME_BACK = 0, 3
+_STEP_EVENTS: Final = {1: CREATED, 2: (*LOADED, *RESUMED), 4: SESSION_RESUMED}
+
+
 @metric("events", "errors", lookback_days=ALL_HISTORY)
 def testers(events: pl.LazyFrame, errors: pl.LazyFrame, window: Window) -> pl.LazyFrame:
     """List every tester: what they did, what they met, and how long they have been quiet.
@@ -103,53 +119,93 @@ def testers(events: pl.LazyFrame, errors: pl.LazyFrame, window: Window) -> pl.La
     errors : Float64, count; occurrences x weight.
     error_groups : Int64, count; distinct groups met.
     """
-    columns = ["timestamp", "event_id", USER, "user_tier"]
-    group = "group_hash" if "group_hash" in errors.collect_schema() else "stack_hash"
-    seen = pl.concat([events.select(columns), errors.select(columns)]).filter(
-        window.before(), pl.col(USER).is_not_null()
+    group = "group_hash" if has_column(errors, "group_hash") else "stack_hash"
+    own = (user_key(), pl.col(USER, TIMESTAMP, "user_tier", EVENT_ID))
+    inside = window.contains()
+    known = [window.before(), pl.col(USER).is_not_null()]
+    did = events.filter(*known).select(
+        *own,
+        EVENT,
+        pl.when(inside).then(weight_of(events)).alias(WEIGHT),
+        pl.when(inside & (pl.col("session_id") != ""))
+        .then(pl.col("session_id").hash())
+        .alias("session"),
     )
-    people = seen.group_by(USER).agg(
-        pl.col("timestamp").min().alias("first_seen"),
-        pl.col("timestamp").max().alias("last_seen"),
+    met = weighted(errors.filter(*known)).select(
+        *own,
+        pl.when(inside).then(pl.col("occurrences").fill_null(1) * pl.col(WEIGHT)).alias("errors"),
+        pl.when(inside).then(group).alias("group"),
     )
-    tier = (
-        seen.filter(pl.col("user_tier") != "")
-        .group_by(USER)
-        .agg(pl.col("user_tier").sort_by("timestamp", "event_id").last().alias("tier"))
+    ids = pl.concat([frame.select(KEY, TIMESTAMP, "user_tier", EVENT_ID) for frame in (did, met)])
+
+    def step(did: pl.DataFrame, met: pl.DataFrame) -> pl.LazyFrame:
+        people = _seen([did, met], ids)
+        for part in (*_done(did.lazy(), window), _met(met.lazy())):
+            people = people.join(part, on=KEY, how="left")
+        last = pl.lit(window.end - timedelta(days=1))
+        quiet = (last - window.day("last_seen")).dt.total_days().alias("quiet_days")
+        return people.select(
+            *(USER, "tier", "first_seen", "last_seen"),
+            quiet,
+            pl.col("days_active").fill_null(0),
+            pl.col("sessions", "events", *_TESTER_COUNTS, "errors").fill_null(0.0),
+            pl.col("error_groups").fill_null(0),
+        ).sort(USER)
+
+    return in_memory(did.drop(EVENT_ID), step, met.drop(EVENT_ID))
+
+
+def _seen(tables: Sequence[pl.DataFrame], ids: pl.LazyFrame) -> pl.LazyFrame:
+    """Return KEY, user_id_hash, first_seen, last_seen and tier over several tables' rows."""
+    values = pl.concat([rows["user_tier"].unique() for rows in tables])
+    tiers = values.filter(values != "").unique().sort()
+    number = max(len(tiers), 1)
+    # no tier, and the empty one, is no number and has no say
+    state = pl.col("user_tier").cast(pl.Enum(tiers), strict=False).to_physical().cast(pl.Int64)
+    aggregates = [
+        pl.col(USER).first(),
+        pl.col("first_seen").min(),
+        pl.col("last_seen").max(),
+        pl.col("up", "down").max(),
+    ]
+    moments = [pl.col(TIMESTAMP).alias(name) for name in ("first_seen", "last_seen")]
+    own = [
+        rows.lazy()
+        .select(KEY, USER, *moments, *packed(state, number))
+        .group_by(KEY)
+        .agg(aggregates)
+        for rows in tables
+    ]
+    people = pl.concat(reduced(*own)).group_by(KEY).agg(aggregates)
+    tier = pl.lit(tiers).gather(pl.col("state")).alias("tier")
+    return unpacked(people, state, number, ids, last=True).with_columns(tier)
+
+
+def _done(did: pl.LazyFrame, window: Window) -> list[pl.LazyFrame]:
+    """Return per KEY what somebody did inside the window, in several frames."""
+    inside = did.filter(pl.col(WEIGHT).is_not_null())
+    named = tuple(name for names in _TESTER_COUNTS.values() for name in names)
+    active = inside.filter(event_predicate(ACTIVE_EVENTS)).select(KEY, window.day().alias("day"))
+    in_session = inside.filter(pl.col("session").is_not_null())
+    days, sessions, *counts = reduced(
+        active.unique(),
+        in_session.group_by(KEY, "session").agg(pl.col(WEIGHT).min()),
+        inside.group_by(KEY).agg(pl.col(WEIGHT).sum().alias("events")),
+        _counted(inside.filter(event_predicate(named)), KEY, _TESTER_COUNTS),
     )
-    inside = weighted(events.filter(window.contains()))
-    days = (
-        inside.filter(event_predicate(ACTIVE_EVENTS))
-        .group_by(USER)
-        .agg(window.day().n_unique().cast(pl.Int64).alias("days_active"))
+    return [
+        days.group_by(KEY).agg(pl.len().cast(pl.Int64).alias("days_active")),
+        sessions.group_by(KEY).agg(pl.col(WEIGHT).sum().alias("sessions")),
+        *counts,
+    ]
+
+
+def _met(met: pl.LazyFrame) -> pl.LazyFrame:
+    """Return per KEY the errors somebody met inside the window."""
+    inside = met.filter(pl.col("errors").is_not_null())
+    return inside.group_by(KEY).agg(
+        pl.col("errors").sum(), pl.col("group").n_unique().cast(pl.Int64).alias("error_groups")
     )
-    did = _counted(inside, USER, {"events": None, **_TESTER_COUNTS})
-    sessions = (
-        inside.filter(pl.col("session_id") != "")
-        .group_by(USER, "session_id")
-        .agg(pl.col("weight").min())
-        .group_by(USER)
-        .agg(pl.col("weight").sum().alias("sessions"))
-    )
-    met = (
-        weighted(errors.filter(window.contains()))
-        .group_by(USER)
-        .agg(
-            (pl.col("occurrences").fill_null(1) * pl.col("weight")).sum().alias("errors"),
-            pl.col(group).n_unique().cast(pl.Int64).alias("error_groups"),
-        )
-    )
-    for part in (tier, days, did, sessions, met):
-        people = people.join(part, on=USER, how="left")
-    last = pl.lit(window.end - timedelta(days=1))
-    quiet = (last - window.day("last_seen")).dt.total_days().alias("quiet_days")
-    return people.select(
-        *(USER, "tier", "first_seen", "last_seen"),
-        quiet,
-        pl.col("days_active").fill_null(0),
-        pl.col("sessions", "events", *_TESTER_COUNTS, "errors").fill_null(0.0),
-        pl.col("error_groups").fill_null(0),
-    ).sort(USER)
 
 
 @metric("events", lookback_days=ALL_HISTORY)
@@ -176,52 +232,63 @@ def activation(events: pl.LazyFrame, window: Window) -> pl.LazyFrame:
     rate_from_first : Float64, 0 to 1; users / users first seen, null when there are none.
     seconds_p50 : Float64, seconds; median from the first event to the step, null for nobody.
     """
-    known = weighted(events.filter(window.before(), pl.col(USER).is_not_null()))
-    newcomers = (
-        known.group_by(user_key())
-        .agg(pl.col("timestamp").min().alias("first"))
-        .filter(window.contains("first"))
-    )
-    rows = known.filter(window.contains()).with_columns(user_key())
-    rows = rows.join(newcomers, on=KEY, how="inner")
     done = pl.col("result").fill_null("success") == "success"
-    reached = (
-        pl.lit(value=True),
-        event_predicate(CREATED) & done,
-        event_predicate((*LOADED, *RESUMED)) & done,
-        window.day() > window.day("first"),
-        event_predicate(SESSION_RESUMED) & done,
+    known = events.filter(pl.col(USER).is_not_null())
+    rows = known.filter(window.contains()).select(
+        user_key(),
+        TIMESTAMP,
+        weight_of(events),
+        window.day().alias("day"),
+        *(
+            (event_predicate(names) & done).alias(f"does_{step}")
+            for step, names in _STEP_EVENTS.items()
+        ),
     )
-    moments = [f"at_{step}" for step in range(len(reached))]
-    weights = [f"weight_{step}" for step in range(len(reached))]
-    per_user = (
-        rows.select(
-            *(KEY, "first"),
-            *(
-                pl.when(test).then("timestamp").alias(name)
-                for name, test in zip(moments, reached, strict=True)
-            ),
-            *(
-                pl.when(test).then("weight").alias(name)
-                for name, test in zip(weights, reached, strict=True)
-            ),
-        )
-        .group_by(KEY)
-        .agg(pl.col("first", *moments, *weights).min())
+    return in_memory(rows, _activated, known.filter(earlier(window)).select(user_key()).unique())
+
+
+def _activated(rows: pl.DataFrame, known: pl.DataFrame) -> pl.LazyFrame:
+    """Return the columns of `activation` out of the window's rows and who was seen before it.
+
+    Reduced to people and days first: joining every row to its user's first moment would cost
+    three times as much.
+    """
+    earliest = pl.col(TIMESTAMP, WEIGHT).min()
+    inside = rows.lazy()
+    days, *did = reduced(
+        inside.group_by(KEY, "day").agg(earliest),
+        *(inside.filter(f"does_{step}").group_by(KEY).agg(earliest) for step in _STEP_EVENTS),
     )
+    days = days.join(known.lazy(), on=KEY, how="anti")
+    newcomers = days.group_by(KEY).agg(
+        earliest, pl.col(TIMESTAMP).min().alias("first"), pl.col("day").min().alias("first_day")
+    )
+    again = days.join(newcomers.select(KEY, "first_day"), on=KEY, how="inner")
+    reached = {
+        _FIRST_SEEN: newcomers,
+        _CAME_BACK: again.filter(pl.col("day") > pl.col("first_day")).group_by(KEY).agg(earliest),
+        **dict(zip(_STEP_EVENTS, did, strict=True)),
+    }
+    first = newcomers.select(KEY, "first")
     times = pl.concat(
         [
-            per_user.select(
+            found.select(KEY, TIMESTAMP, WEIGHT)
+            .join(first, on=KEY, how="inner")
+            .select(
                 pl.lit(step, pl.Int64).alias("step"),
-                pl.col(f"weight_{step}").alias("weight"),
-                (pl.col(f"at_{step}") - pl.col("first")).alias("elapsed"),
+                WEIGHT,
+                (pl.col(TIMESTAMP) - pl.col("first")).alias("elapsed"),
             )
-            for step in range(len(STEPS))
+            for step, found in reached.items()
         ]
-    ).filter(pl.col("weight").is_not_null())
+    )
     elapsed = pl.col("elapsed").dt.total_milliseconds() / 1000
     times = times.with_columns(elapsed.alias("seconds"))
-    median = weighted_quantile(times, "seconds", 0.5, by=["step"], name="seconds_p50")
+    if unsampled(rows):
+        seconds = pl.col("seconds").quantile(0.5, "linear").alias("seconds_p50")
+        median = times.group_by("step").agg(seconds)
+    else:
+        median = weighted_quantile(times, "seconds", 0.5, by=["step"], name="seconds_p50")
     steps = pl.LazyFrame(
         {"step": range(len(STEPS)), "name": STEPS}, schema={"step": pl.Int64, "name": pl.String}
     )

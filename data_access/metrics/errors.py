@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from data_access.metrics.common import USER, has_column, weighted
+from data_access.metrics.common import (
+    KEY,
+    TIMESTAMP,
+    USER,
+    WEIGHT,
+    distinct_of,
+    earlier,
+    has_column,
+    in_memory,
+    reduced,
+    weight_of,
+    weighted,
+)
+from data_access.metrics.kpis import person_key
 from data_access.metrics.registry import ALL_HISTORY, metric
 from ingest.stack_hash import culprit, message_template
 from ingest.vocabulary import EventSeverity
@@ -60,19 +73,25 @@ def error_groups(errors: pl.LazyFrame, window: Window) -> pl.LazyFrame:
     channels : List(String); sorted, those of the window.
     per_day : List(Float64), count; occurrences on each day of the window, in order.
     """
-    known = _grouped(errors).filter(window.before())
+    rows = _grouped(errors).filter(window.before()).select(_READ)
+    return in_memory(rows, lambda known: _described(known.lazy(), window))
+
+
+def _described(known: pl.LazyFrame, window: Window) -> pl.LazyFrame:
+    """Return the columns of `error_groups` out of the rows up to the window's end."""
     inside = known.filter(window.contains())
     severities = pl.Enum(SEVERITIES)
     severity = pl.col("severity").cast(severities, strict=False).to_physical()
-    order = ["timestamp", "event_id"]
     groups = inside.group_by(GROUP).agg(
         pl.col("occurrences").sum(),
         severity.max().alias("_severity"),
         pl.col("severity").max(),
         *(_values(source).alias(name) for name, source in _LISTS.items()),
     )
-    latest = inside.group_by(GROUP).agg(
-        pl.col("error_type", "error_message", "stack_trace").sort_by(order).last()
+    latest = (
+        inside.sort("timestamp", "event_id")
+        .group_by(GROUP)
+        .agg(pl.col("error_type", "error_message", "stack_trace").last())
     )
     seen = known.group_by(GROUP).agg(
         pl.min_horizontal("first_at", "timestamp").min().alias("first_seen"),
@@ -107,6 +126,11 @@ def error_groups(errors: pl.LazyFrame, window: Window) -> pl.LazyFrame:
     ).sort(GROUP)
 
 
+_READ: Final = (
+    *(GROUP, "timestamp", "event_id", "error_type", "error_message", "stack_trace"),
+    *("severity", "occurrences", "weight", "first_at", "last_at", USER, "session_id"),
+    *("user_tier", "release", "channel"),
+)
 _LISTS: Final = {"tiers": "user_tier", "releases": "release", "channels": "channel"}
 
 
@@ -226,31 +250,38 @@ def errors_by_release(events: pl.LazyFrame, errors: pl.LazyFrame, window: Window
     users_with_errors : Float64, count.
     errors_per_1000_events : Float64; null without events.
     """
-    used = weighted(_release(events).filter(window.before()))
-    broken = _release(_grouped(errors)).filter(window.before())
-    inside, broken_inside = used.filter(window.contains()), broken.filter(window.contains())
-    seen = (
-        pl.concat([frame.select("release", "timestamp") for frame in (used, broken)])
+    inside = window.contains()
+    used = _release(events)
+    broken = _release(_grouped(errors))
+    before = (
+        pl.concat([frame.select("release", TIMESTAMP) for frame in (used, broken)])
+        .filter(earlier(window))
         .group_by("release")
-        .agg(
-            pl.col("timestamp").min().alias("first_seen"),
-            window.contains().any().alias("_inside"),
-        )
-        .filter("_inside")
+        .agg(pl.col(TIMESTAMP).min())
     )
-    people = inside.filter(pl.col(USER).is_not_null())
-    hit = broken_inside.filter(pl.col(USER).is_not_null())
-    for part in (
-        inside.group_by("release").agg(pl.col("weight").sum().alias("events")),
-        _distinct(people, "release", USER, "users"),
-        broken_inside.group_by("release").agg(pl.col("occurrences").sum().alias("errors")),
-        _distinct(hit, "release", USER, "users_with_errors"),
-    ):
-        seen = seen.join(part, on="release", how="left", nulls_equal=True)
+    uses = used.filter(inside).select("release", TIMESTAMP, person_key(), weight_of(events))
+    own = ["release", TIMESTAMP, person_key(), WEIGHT, "occurrences"]
+    return in_memory(uses, _by_release, broken.filter(inside).select(own), before)
+
+
+def _by_release(used: pl.DataFrame, broken: pl.DataFrame, before: pl.DataFrame) -> pl.LazyFrame:
+    """Return the columns of `errors_by_release` out of the window's rows and those before."""
+    key, first = ["release"], pl.col(TIMESTAMP).min()
+    events, users, errors, hit = reduced(
+        used.lazy().group_by(key).agg(first, pl.col(WEIGHT).sum().alias("events")),
+        distinct_of(used, key, KEY, "users"),
+        broken.lazy().group_by(key).agg(first, pl.col("occurrences").sum().alias("errors")),
+        distinct_of(broken, key, KEY, "users_with_errors"),
+    )
+    inside = pl.concat([part.select("release", TIMESTAMP) for part in (events, errors)])
+    seen = pl.concat([inside, before.lazy()]).group_by(key).agg(first.alias("first_seen"))
+    table = seen.join(inside, on=key, how="semi", nulls_equal=True)
+    for part in (events.drop(TIMESTAMP), users, errors.drop(TIMESTAMP), hit):
+        table = table.join(part, on=key, how="left", nulls_equal=True)
     counts = pl.col("events", "users", "errors", "users_with_errors").fill_null(0.0)
     per_1000 = 1000 * pl.col("errors") / pl.col("events")
     return (
-        seen.select("release", "first_seen", counts)
+        table.select("release", "first_seen", counts)
         .with_columns(pl.when(pl.col("events") > 0).then(per_1000).alias("errors_per_1000_events"))
         .sort("release")
     )
@@ -266,7 +297,7 @@ def _grouped(errors: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _release(frame: pl.LazyFrame) -> pl.LazyFrame:
-    return frame.with_columns(pl.col("release").replace("", None))
+    return frame.with_columns(pl.when(pl.col("release") != "").then("release").alias("release"))
 
 
 def _distinct(rows: pl.LazyFrame, key: str, of: str, name: str) -> pl.LazyFrame:

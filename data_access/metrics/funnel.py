@@ -23,7 +23,8 @@ from data_access.metrics.common import (
     event_label,
     event_predicate,
     has_column,
-    in_order,
+    in_memory,
+    in_time_order,
     one_of,
     over_calendar,
     quantile_of,
@@ -104,19 +105,21 @@ def funnel(
         does not lie between two steps.
     """
     asked = _Asked(steps, within, order, entry, exclude)
-    run = _one_run(_runs(events, window, asked), [KEY])
+    return in_memory(_run_of_each(events, window, asked), lambda run: _steps_reached(run, asked))
+
+
+def _steps_reached(run: pl.DataFrame, asked: _Asked) -> pl.LazyFrame:
+    """Return the columns of `funnel` out of each user's run."""
     users = [pl.col(f"weight_{k}").sum() for k in asked.numbers]
-    medians = [
-        quantile_of(pl.col(f"seconds_{k}"), pl.col(f"weight_{k}"), 0.5) for k in asked.numbers
-    ]
     entered = pl.col("users").first()
     before = pl.col("users").shift(1, fill_value=pl.col("users").first())
     return (
-        run.select(
+        run.lazy()
+        .select(
             pl.int_ranges(pl.lit(0), len(asked.steps)).alias("step"),
             pl.lit(pl.Series([asked.labels])).first().alias(EVENT),
             pl.concat_list(users).alias("users"),
-            pl.concat_list(medians).alias("seconds_p50"),
+            pl.concat_list(_medians(run, asked)).alias("seconds_p50"),
         )
         .explode("step", EVENT, "users", "seconds_p50")
         .sort("step")
@@ -129,6 +132,14 @@ def funnel(
             "seconds_p50",
         )
     )
+
+
+def _medians(run: pl.DataFrame, asked: _Asked) -> list[pl.Expr]:
+    """Return the median seconds to each step; the native one, unless somebody is sampled."""
+    weights = run.select(pl.col(f"weight_{k}") for k in asked.numbers)
+    if all(weight.drop_nulls().eq(1).all() for weight in weights.iter_columns()):
+        return [pl.col(f"seconds_{k}").quantile(0.5, "linear") for k in asked.numbers]
+    return [quantile_of(pl.col(f"seconds_{k}"), pl.col(f"weight_{k}"), 0.5) for k in asked.numbers]
 
 
 @metric("events")
@@ -168,7 +179,7 @@ def funnel_users(
         does not lie between two steps.
     """
     asked = _Asked(steps, within, order, entry, exclude)
-    run = _one_run(_runs(events, window, asked, USER), [KEY])
+    run = _run_of_each(events, window, asked, USER)
     return run.select(
         USER,
         pl.col("reached").alias("steps_reached"),
@@ -228,7 +239,7 @@ def funnel_trend(
     wide = window.widened(every)
     period = wide.period("entered_at", every=every).alias("period")
     counted = (
-        _one_run(_runs(events, wide, asked).with_columns(period), [KEY, "period"])
+        _run_of_each(events, wide, asked, period=period)
         .group_by("period")
         .agg(
             pl.col(f"weight_{from_step}").sum().alias("users"),
@@ -288,7 +299,7 @@ def funnel_histogram(
     if isinstance(bins, bool) or not 1 <= bins <= BINS_MAX:
         raise MetricError(f"bins={bins!r} is out of range. Use a whole number up to {BINS_MAX}.")
     taken = (
-        _one_run(_runs(events, window, asked), [KEY])
+        _run_of_each(events, window, asked)
         .filter(pl.col(f"weight_{last}").is_not_null())
         .select(
             (pl.col(f"seconds_{last}") - pl.col(f"seconds_{from_step}")).alias("seconds"),
@@ -380,13 +391,27 @@ def _check_exclusion(exclusion: Exclusion, steps: int) -> None:
 # --- runs ------------------------------------------------------------------------------------
 
 
-def _runs(events: pl.LazyFrame, window: Window, asked: _Asked, *keep: str) -> pl.LazyFrame:
+def _run_of_each(
+    events: pl.LazyFrame, window: Window, asked: _Asked, *keep: str, period: pl.Expr | None = None
+) -> pl.LazyFrame:
+    """Return the run of each user that counts; with `period`, of each user and period of entry."""
+    marked = _marked(events, window, asked, *keep)
+
+    def run(rows: pl.DataFrame) -> pl.LazyFrame:
+        runs = _runs(in_time_order(rows, marked), asked, *keep)
+        if period is None:
+            return _one_run(runs, [KEY])
+        return _one_run(runs.with_columns(period), [KEY, "period"])
+
+    return in_memory(marked.drop(EVENT_ID, strict=False), run)
+
+
+def _runs(rows: pl.LazyFrame, asked: _Asked, *keep: str) -> pl.LazyFrame:
     """Return one row per run: how far it gets, when, and at what weight.
 
     Columns: KEY, `keep`, at (the position of its start), reached, excluded, entered_at and, for
     each step k, seconds_k and weight_k (null when not reached).
     """
-    rows = _marked(events, window, asked, *keep)
     runs = _any_order(rows, asked) if asked.order == "unordered" else _one_order(rows, asked)
     reached = pl.sum_horizontal(_p(k).is_not_null().cast(pl.Int64) for k in asked.numbers)
     on_the_way = [
@@ -427,10 +452,10 @@ def _p(k: int) -> pl.Expr:
 
 
 def _marked(events: pl.LazyFrame, window: Window, asked: _Asked, *keep: str) -> pl.LazyFrame:
-    """Return the rows that matter in order, with what each one is.
+    """Return the rows that matter, with what each one is.
 
-    Columns: KEY, `keep`, timestamp, weight, is_k (it matches step k) and out_i (it matches
-    exclusion i).
+    Columns: KEY, `keep`, timestamp, event_id (if any), weight, is_k (it matches step k) and
+    out_i (it matches exclusion i).
     """
     is_step = [event_predicate(step).alias(f"is_{k}") for k, step in enumerate(asked.steps)]
     is_out = [event_predicate(out[0]).alias(f"out_{i}") for i, out in enumerate(asked.exclude)]
@@ -438,8 +463,7 @@ def _marked(events: pl.LazyFrame, window: Window, asked: _Asked, *keep: str) -> 
     if asked.order != "strict":  # there, what lies between two steps matters too
         rows = rows.filter(pl.any_horizontal(*is_step, *is_out))
     tie = [EVENT_ID] if has_column(events, EVENT_ID) else []
-    rows = rows.select(user_key(), *keep, TIMESTAMP, *tie, weight_of(events), *is_step, *is_out)
-    return in_order(rows, KEY)
+    return rows.select(user_key(), *keep, TIMESTAMP, *tie, weight_of(events), *is_step, *is_out)
 
 
 _AT: Final = pl.int_range(pl.len(), dtype=pl.Int64)  # a row's position
@@ -481,9 +505,8 @@ def _late(time: str, since: str, asked: _Asked) -> pl.Expr:
 def _one_order(rows: pl.LazyFrame, asked: _Asked) -> pl.LazyFrame:
     """Return a row per run through the steps in their order, and whether one is excluded.
 
-    Everything that looks at other rows is one `select`: each further one would cost the
-    streaming engine a copy of all rows. It follows runs without the limit: a step too late has
-    no later step in time, so the limit can cut the run afterwards.
+    Everything that looks at other rows is one `select`. It follows runs without the limit: a
+    step too late has no later step in time, so the limit can cut the run afterwards.
     """
     entered = _entries(pl.col("is_0"), asked)
     kept = [pl.col(name).filter(entered) for name in rows.collect_schema() if _is_kept(name)]
@@ -551,7 +574,7 @@ def _any_order(rows: pl.LazyFrame, asked: _Asked) -> pl.LazyFrame:
 
 def _is_kept(column: str) -> bool:
     """Return whether a column of the rows goes along with a run as it is."""
-    return column not in {TIMESTAMP, WEIGHT, EVENT_ID} and not column.startswith(("is_", "out_"))
+    return column not in {TIMESTAMP, WEIGHT} and not column.startswith(("is_", "out_"))
 
 
 def _hits(asked: _Asked) -> list[pl.Expr]:

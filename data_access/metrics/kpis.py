@@ -7,17 +7,26 @@ Every rate comes with its numerator and denominator, so that a reader can ask "o
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import polars as pl
 
 from data_access.metrics.common import (
+    EVENT,
+    EVENT_ID,
     KEY,
+    TIMESTAMP,
     USER,
+    WEIGHT,
     event_predicate,
     has_column,
+    in_memory,
+    packed,
+    reduced,
+    unpacked,
+    unsampled,
     user_key,
-    weighted,
+    weight_of,
 )
 from data_access.metrics.registry import ALL_HISTORY, metric
 from ingest.vocabulary import ACTIVE_EVENTS, CortexEventName
@@ -32,6 +41,7 @@ __all__ = [
     "LOST_FROM_DAYS",
     "by_group",
     "conversions",
+    "history",
     "kpis",
     "person_key",
     "ratio",
@@ -88,10 +98,7 @@ def kpis(events: pl.LazyFrame, window: Window) -> pl.LazyFrame:
     numerator : Float64, count.
     denominator : Float64, count; null for a plain count.
     """
-    everything = pl.concat(
-        [by_group(events, window), conversions(events, window)], how="horizontal"
-    )
-    rows: dict[str, tuple[str, str | None]] = {
+    kinds: dict[str, tuple[str, str | None]] = {
         "cancellations": ("cancellations", None),
         "cdr": ("sessions_dependent", "sessions"),
         "cdr_users": ("users_dependent", "users"),
@@ -104,17 +111,28 @@ def kpis(events: pl.LazyFrame, window: Window) -> pl.LazyFrame:
         "stickiness": ("dau", "mau"),
         "wau": ("wau", None),
     }
+
+    def step(rows: pl.DataFrame) -> pl.LazyFrame:
+        parts = [by_group(rows, window), conversions(rows, seen, window)]
+        return _listed(pl.concat(parts, how="horizontal"), kinds)
+
+    seen = history(events, window)
+    return in_memory(seen.drop(EVENT_ID, "user_tier", strict=False), step)
+
+
+def _listed(everything: pl.LazyFrame, kinds: dict[str, tuple[str, str | None]]) -> pl.LazyFrame:
+    """Return a row per kpi out of one row with all counts."""
     nothing = pl.lit(None, pl.Float64)
     return (
         everything.select(
-            pl.concat_list(pl.lit(name) for name in rows).alias("kpi"),
+            pl.concat_list(pl.lit(name) for name in kinds).alias("kpi"),
             pl.concat_list(
                 pl.col(top) if bottom is None else ratio(top, bottom)
-                for top, bottom in rows.values()
+                for top, bottom in kinds.values()
             ).alias("value"),
-            pl.concat_list(pl.col(top) for top, _ in rows.values()).alias("numerator"),
+            pl.concat_list(pl.col(top) for top, _ in kinds.values()).alias("numerator"),
             pl.concat_list(
-                nothing if bottom is None else pl.col(bottom) for _, bottom in rows.values()
+                nothing if bottom is None else pl.col(bottom) for _, bottom in kinds.values()
             ).alias("denominator"),
         )
         .explode("kpi", "value", "numerator", "denominator")
@@ -133,25 +151,75 @@ def person_key() -> pl.Expr:
     return pl.when(pl.col(USER).is_not_null()).then(user_key()).alias(KEY)
 
 
-def by_group(events: pl.LazyFrame, window: Window, keys: Sequence[str] = ()) -> pl.LazyFrame:
+def history(events: pl.LazyFrame, window: Window) -> pl.LazyFrame:
+    """Return all that `by_group` and `conversions` know of the rows up to the window's end.
+
+    Read once: every column that is decoded again costs 5 to 15 ms per million rows, and what a
+    row is takes a bit where its event name takes a string.
+
+    Columns: KEY (null: of nobody), timestamp, event_id (if any), user_tier, weight, day, inside,
+    session (null: none), paying, and what the row is: active, dependent, failed, resumed,
+    starts, cancels.
+    """
+    inside = window.contains()
+    session = pl.when(inside & (pl.col("session_id") != "")).then(pl.col("session_id").hash())
+    succeeded = pl.col("result").fill_null(SUCCESS) == SUCCESS
+    return events.filter(window.before()).select(
+        person_key(),
+        TIMESTAMP,
+        *([EVENT_ID] if has_column(events, EVENT_ID) else []),
+        "user_tier",
+        weight_of(events),
+        window.day().alias("day"),
+        inside.alias("inside"),
+        session.alias("session"),
+        pl.col("is_paid_user").fill_null(value=False).alias("paying"),
+        event_predicate(ACTIVE_EVENTS).alias("active"),
+        (event_predicate(DEPENDENT_EVENTS) & succeeded).alias("dependent"),
+        (pl.col("result") != SUCCESS).fill_null(value=False).alias("failed"),
+        _is(CortexEventName.SESSION_RESUMED_FROM_CONTEXT).alias("resumed"),
+        _is(CortexEventName.PAID_SUBSCRIPTION_STARTED).alias("starts"),
+        _is(CortexEventName.PAID_SUBSCRIPTION_CANCELED).alias("cancels"),
+    )
+
+
+def _is(name: CortexEventName) -> pl.Expr:
+    return (pl.col(EVENT) == name.value).fill_null(value=False)
+
+
+def by_group(rows: pl.DataFrame, window: Window, keys: Sequence[str] = ()) -> pl.LazyFrame:
     """Return every number of `kpis` but conversion, as counts, per value of `keys`.
 
     Each event counts under its own value of the keys; a group's history is the group's own.
-    Without keys: one row.
+    Without keys: one row. The rows are those of `history`.
 
     Columns: keys, dau, wau, mau, returned, returned_by_context, dormant_or_returned, sessions,
     sessions_dependent, users, users_dependent, events, failures; all Float64.
     """
-    seen = weighted(events.filter(window.before())).with_columns(person_key())
-    inside = seen.filter(window.contains())
+    inside = rows.lazy().filter("inside")
+    totals = _grouped(inside, keys, _sum("events"), _sum("failures", when=pl.col("failed")))
+    sessions, people, totals, *days = reduced(
+        _each(inside, [*keys, "session"]),
+        _each(inside, [*keys, KEY]),
+        totals,
+        *_days(rows, window, keys),
+    )
     parts = [
-        _active(seen, window, keys),
-        _sessions(inside, keys),
-        _people(inside, keys),
+        _active(days, window, keys),
+        _grouped(sessions, keys, _sum("sessions"), _sum("sessions_dependent", of="dependent")),
+        _grouped(people, keys, _sum("users"), _sum("users_dependent", of="dependent")),
+        totals,
     ]
     if not keys:
         return pl.concat(parts, how="horizontal").with_columns(pl.all().fill_null(0.0))
     return merged(parts, keys).with_columns(pl.exclude(keys).fill_null(0.0))
+
+
+def _each(inside: pl.LazyFrame, who: Sequence[str]) -> pl.LazyFrame:
+    """Return, for each session or person, the smallest weight: of all and of dependent rows."""
+    dependent = pl.when("dependent").then(WEIGHT).alias("dependent")
+    known = inside.filter(pl.col(who[-1]).is_not_null())
+    return known.select(*who, WEIGHT, dependent).group_by(who).agg(pl.all().min())
 
 
 def merged(parts: Sequence[pl.LazyFrame], keys: Sequence[str]) -> pl.LazyFrame:
@@ -172,81 +240,46 @@ def _sum(name: str, *, when: pl.Expr | None = None, of: str = "weight") -> pl.Ex
     return column.sum().alias(name)
 
 
-def _sessions(inside: pl.LazyFrame, keys: Sequence[str]) -> pl.LazyFrame:
-    """Return sessions and those that depended on a context."""
-    sessions = (
-        inside.filter(pl.col("session_id") != "")
-        .group_by(*keys, "session_id")
-        .agg(
-            pl.col("weight").min(),
-            pl.col("weight").filter(_dependent()).min().alias("dependent"),
-        )
-    )
-    return _grouped(sessions, keys, _sum("sessions"), _sum("sessions_dependent", of="dependent"))
+def _days(rows: pl.DataFrame, window: Window, keys: Sequence[str]) -> list[pl.LazyFrame]:
+    """Return recent active days, the last one before those, and the days of a resumed session.
 
-
-def _people(inside: pl.LazyFrame, keys: Sequence[str]) -> pl.LazyFrame:
-    """Return users, users that depended on a context, events and failures."""
-    people = inside.group_by(*keys, KEY).agg(
-        pl.col("weight").min(),
-        pl.col("weight").filter(_dependent()).min().alias("dependent"),
-        _sum("events"),
-        _sum("failures", when=pl.col("result") != SUCCESS),
-    )
-    named = pl.col(KEY).is_not_null()
-    return _grouped(
-        people,
-        keys,
-        _sum("users", when=named),
-        _sum("users_dependent", when=named, of="dependent"),
-        _sum("events", of="events"),
-        _sum("failures", of="failures"),
-    )
-
-
-def _dependent() -> pl.Expr:
-    succeeded = pl.col("result").fill_null(SUCCESS) == SUCCESS
-    return pl.col("event_name").is_in(DEPENDENT_EVENTS) & succeeded
-
-
-def _active(seen: pl.LazyFrame, window: Window, keys: Sequence[str]) -> pl.LazyFrame:
-    """Return DAU, WAU and MAU on the last day, and who returned or was dormant."""
-    last = window.end - timedelta(days=1)
+    Each with the keys, KEY, day and the smallest weight there (of a resumed session: `resumed`).
+    """
     # days before this one matter only by the last of them a user was active on
     recent_from = min(window.start, window.end - timedelta(days=MONTH_DAYS))
-    active = seen.filter(event_predicate(ACTIVE_EVENTS), pl.col(KEY).is_not_null()).select(
-        *keys, KEY, "weight", window.day().alias("day")
-    )
     who = [*keys, KEY]
-    recent = (
-        active.filter(pl.col("day") >= recent_from)
-        .group_by(*who, "day")
-        .agg(pl.col("weight").min())
+    active = rows.lazy().filter(pl.col("active"), pl.col(KEY).is_not_null())
+    recent = active.filter(pl.col("day") >= recent_from).group_by(*who, "day")
+    least = pl.col("weight").filter(pl.col("day") == pl.col("day").max()).min()
+    # which costs more than all days, and says nothing when nobody is sampled
+    last = pl.lit(1.0).alias("weight") if unsampled(rows) else least
+    earlier = active.filter(pl.col("day") < recent_from).group_by(who)
+    resumed = rows.lazy().filter(
+        pl.col("resumed"), pl.col("day").is_between(window.start, window.end, closed="left")
     )
-    earlier = (
-        active.filter(pl.col("day") < recent_from)
-        .group_by(who)
-        .agg(
-            pl.col("day").max(),
-            pl.col("weight").filter(pl.col("day") == pl.col("day").max()).min(),
-        )
-        .select(*who, "day", "weight")
-    )
-    resumed = (
-        seen.filter(
-            pl.col("event_name") == CortexEventName.SESSION_RESUMED_FROM_CONTEXT.value,
-            window.day().is_between(window.start, last),
-        )
-        .group_by(*who, window.day().alias("day"))
-        .agg(pl.col("weight").min().alias("resumed"))
-    )
-    days = (
+    return [
+        recent.agg(pl.col("weight").min()),
+        earlier.agg(pl.col("day").max(), last).select(*who, "day", "weight"),
+        resumed.group_by(*who, "day").agg(pl.col("weight").min().alias("resumed")),
+    ]
+
+
+def _active(days: Sequence[pl.LazyFrame], window: Window, keys: Sequence[str]) -> pl.LazyFrame:
+    """Return DAU, WAU and MAU on the last day, and who returned or was dormant."""
+    last = window.end - timedelta(days=1)
+    recent, earlier, resumed = days
+    who = [*keys, KEY]
+    here = [pl.col(name) for name in who]
+
+    def neighbour(step: int) -> pl.Expr:
+        """Return the user's active day before or after, of rows in order."""
+        same = pl.all_horizontal(one.eq_missing(one.shift(step)) for one in here)
+        return pl.when(same).then(pl.col("day").shift(step))
+
+    table = (
         pl.concat([recent, earlier])
         .sort([*who, "day"])
-        .with_columns(
-            pl.col("day").shift(1).over(who).alias("before"),
-            pl.col("day").shift(-1).over(who).alias("after"),
-        )
+        .with_columns(neighbour(1).alias("before"), neighbour(-1).alias("after"))
         .join(resumed, on=[*who, "day"], how="left", nulls_equal=True)
     )
     away = pl.duration(days=DORMANT_FROM_DAYS)
@@ -265,7 +298,7 @@ def _active(seen: pl.LazyFrame, window: Window, keys: Sequence[str]) -> pl.LazyF
             pl.col("weight").filter(pl.col("day") > window.end - timedelta(days=number + 1)).min()
         )
 
-    people = days.group_by(who).agg(
+    people = table.group_by(who).agg(
         active_within(1).alias("dau"),
         active_within(WEEK_DAYS).alias("wau"),
         active_within(MONTH_DAYS).alias("mau"),
@@ -279,7 +312,7 @@ def _active(seen: pl.LazyFrame, window: Window, keys: Sequence[str]) -> pl.LazyF
 
 
 def conversions(
-    events: pl.LazyFrame, window: Window, *, by_entering_tier: bool = False
+    rows: pl.DataFrame, ids: pl.LazyFrame, window: Window, *, by_entering_tier: bool = False
 ) -> pl.LazyFrame:
     """Return who converted, out of whom, and who cancelled, as counts.
 
@@ -287,59 +320,53 @@ def conversions(
     before it, else of the first one inside. Cancellations count there too.
 
     Columns: [user_tier], converted, convertible, cancellations; all Float64.
+
+    Parameters
+    ----------
+    rows : those of `history`; by tier, with user_tier as an Enum.
+    ids : the plan of `history`, to be asked for the event_id of the few where it decides.
     """
-    seen = weighted(events.filter(window.before(), pl.col(USER).is_not_null()))
-    inside = window.contains()
-    # each part reads few columns and keeps few rows, which is faster than one pass over all
+    known = rows.lazy().filter(pl.col(KEY).is_not_null())
+    inside, before = known.filter("inside"), known.filter(~pl.col("inside"))
+    state, tiers = pl.col("paying").cast(pl.Int64), pl.Series([], dtype=pl.String)
+    if by_entering_tier:
+        known_tiers = rows.schema["user_tier"]
+        tiers = cast("pl.Enum", known_tiers).categories
+        state += 2 * pl.col("user_tier").cast(known_tiers).to_physical().cast(pl.Int64)
+    number = 2 * max(len(tiers), 1)
     starts = (
-        _named(seen, CortexEventName.PAID_SUBSCRIPTION_STARTED)
-        .group_by(user_key())
-        .agg(pl.col("timestamp").min(), pl.col("weight").min().alias("converted"))
-        .filter(inside)
-        .drop("timestamp")
+        known.filter("starts")
+        .group_by(KEY)
+        .agg(pl.col(TIMESTAMP).min(), pl.col(WEIGHT).min().alias("converted"))
+        .filter(window.contains())
+        .drop(TIMESTAMP)
     )
-    cancelled = (
-        _named(seen.filter(inside), CortexEventName.PAID_SUBSCRIPTION_CANCELED)
-        .group_by(user_key())
-        .agg(pl.col("weight").min().alias("cancellations"))
+    weights = {
+        name: pl.when(which).then(WEIGHT).alias(name)
+        for name, which in {"active": "active", "cancellations": "cancels"}.items()
+    }
+    # whoever converts, cancels or is active has an event inside, so `people` holds everybody
+    entering, people, starts = reduced(
+        before.select(KEY, *packed(state, number)).group_by(KEY).agg(pl.all().max()),
+        inside.select(KEY, *packed(state, number), *weights.values())
+        .group_by(KEY)
+        .agg(pl.all().min()),
+        starts,
     )
-    active = (
-        seen.filter(inside, event_predicate(ACTIVE_EVENTS))
-        .group_by(user_key())
-        .agg(pl.col("weight").min().alias("active"))
-    )
-    order = ["timestamp", "event_id"] if has_column(events, "event_id") else ["timestamp"]
-    paying = pl.col("is_paid_user").fill_null(value=False).alias("paying")
-    states = seen.select(user_key(), paying, "user_tier", *order)
-
-    def state(end: str) -> list[pl.Expr]:
-        ordered = pl.col("paying", "user_tier").sort_by(order)
-        return [(ordered.last() if end == "before" else ordered.first()).name.suffix(f"_{end}")]
-
-    entering = states.filter(~inside).group_by(KEY).agg(state("before"))
-    # whoever converts, cancels or is active has an event inside, so this holds everybody
-    people = states.filter(inside).group_by(KEY).agg(state("first"))
-    for part in (entering, starts, cancelled, active):
-        people = people.join(part, on=KEY, how="left")
+    people = unpacked(people, state, number, ids, last=False).rename({"state": "first"})
+    entering = unpacked(entering, state, number, ids, last=True).rename({"state": "before"})
+    people = people.join(entering, on=KEY, how="left").join(starts, on=KEY, how="left")
     # somebody without an earlier event is judged by the first one, unless that converts them
     free = (
-        pl.when(pl.col("paying_before").is_not_null())
-        .then(~pl.col("paying_before"))
-        .otherwise(~pl.col("paying_first") | pl.col("converted").is_not_null())
+        pl.when(pl.col("before").is_not_null())
+        .then(pl.col("before") % 2 == 0)
+        .otherwise((pl.col("first") % 2 == 0) | pl.col("converted").is_not_null())
     )
     convertible = pl.when(free).then(pl.min_horizontal("active", "converted"))
     people = people.with_columns(convertible.alias("convertible"))
     keys = []
     if by_entering_tier:
-        tier = (
-            pl.when(pl.col("paying_before").is_null())
-            .then("user_tier_first")
-            .otherwise("user_tier_before")
-        )
+        tier = pl.lit(tiers).gather(pl.coalesce("before", "first") // 2)
         people, keys = people.with_columns(tier.alias("user_tier")), ["user_tier"]
     counted = ("converted", "convertible", "cancellations")
     return _grouped(people, keys, *(_sum(name, of=name) for name in counted))
-
-
-def _named(frame: pl.LazyFrame, name: CortexEventName) -> pl.LazyFrame:
-    return frame.filter(pl.col("event_name") == name.value)

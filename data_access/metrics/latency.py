@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from data_access.metrics.common import MetricError, has_column, weighted
+from data_access.metrics.common import MetricError, has_column, in_memory, unsampled, weighted
 from data_access.metrics.registry import metric
 
 if TYPE_CHECKING:
@@ -101,13 +101,17 @@ def latency(
         pl.col("weight").filter(~pl.col("success")).sum().alias("failures"),
     )
     if every is not None:
-        groups = window.calendar(every).select("period")
-        if by:
-            groups = groups.join(rows.select(by).unique(), how="cross")
-        found = groups.join(found, on=keys, how="left", nulls_equal=True)
+        calendar = window.calendar(every).select("period")
+        found = in_memory(found, lambda counted: _every_period(counted.lazy(), calendar, by))
     names = [quantile_column(quantile) for quantile in quantiles]
     result = found.select(*keys, pl.col("traces", "failures").fill_null(0.0), *dict.fromkeys(names))
     return result.sort(keys) if keys else result
+
+
+def _every_period(found: pl.LazyFrame, calendar: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
+    """Return a row for each period and each value of `by` found in any of them."""
+    groups = calendar.join(found.select(by).unique(), how="cross") if by else calendar
+    return groups.join(found, on=["period", *by], how="left", nulls_equal=True)
 
 
 def grouped_percentiles(
@@ -120,17 +124,33 @@ def grouped_percentiles(
 
     Groups whose weights are all 1 take the native quantile; only those with another weight are
     gathered into lists, so sampling costs nobody who does not sample. `rows` needs `weight`
-    (never null) and `duration_ms`, both Float64.
+    (never null) and `duration_ms`, both Float64, and no column that nothing here uses.
     """
-    names = {quantile_column(quantile): quantile for quantile in quantiles}
     if not keys:
         alone = [pl.lit(0, pl.Int8).alias("_all")]
         found = grouped_percentiles(rows.with_columns(alone), ["_all"], quantiles, *aggregates)
         return pl.LazyFrame().select(alone).join(found, on="_all", how="left").drop("_all")
-    plain = rows.group_by(keys).agg(
-        *aggregates,
-        *(pl.col(DURATION).quantile(q, "linear").alias(name) for name, q in names.items()),
-    )
+    names = {quantile_column(quantile): quantile for quantile in quantiles}
+
+    def step(found: pl.DataFrame) -> pl.LazyFrame:
+        plain = (
+            found.lazy()
+            .group_by(keys)
+            .agg(
+                *aggregates,
+                *(pl.col(DURATION).quantile(q, "linear").alias(name) for name, q in names.items()),
+            )
+        )
+        # looking for groups with other weights costs as much as all the rest
+        return plain if unsampled(found) else _weighted(found.lazy(), plain, keys, names)
+
+    return in_memory(rows, step)
+
+
+def _weighted(
+    rows: pl.LazyFrame, plain: pl.LazyFrame, keys: Sequence[str], names: dict[str, float]
+) -> pl.LazyFrame:
+    """Return `plain` with the weighted percentiles of the groups that hold a weight but 1."""
     sampled = rows.filter(pl.col("weight") != 1).select(keys).unique()
     gathered = (
         rows.filter(pl.col(DURATION).is_not_null())
@@ -206,19 +226,23 @@ def latency_distribution(
         )
         .with_columns((pl.col("traces") - pl.col("successes")).alias("failures"))
     )
-    grid = _buckets_seen(counts, bins)
-    if by:
-        grid = counts.select(by).unique().join(grid, how="cross")
-    return (
-        grid.join(counts, on=[*by, "bucket"], how="left", nulls_equal=True)
-        .select(
-            *by,
-            "bucket_from_ms",
-            "bucket_to_ms",
-            pl.col("traces", "successes", "failures").fill_null(0.0),
+
+    def step(counted: pl.DataFrame) -> pl.LazyFrame:
+        grid = _buckets_seen(counted.lazy(), bins)
+        if by:
+            grid = counted.lazy().select(by).unique().join(grid, how="cross")
+        return (
+            grid.join(counted.lazy(), on=[*by, "bucket"], how="left", nulls_equal=True)
+            .select(
+                *by,
+                "bucket_from_ms",
+                "bucket_to_ms",
+                pl.col("traces", "successes", "failures").fill_null(0.0),
+            )
+            .sort(*by, "bucket_from_ms")
         )
-        .sort(*by, "bucket_from_ms")
-    )
+
+    return in_memory(counts, step)
 
 
 @metric("traces")
@@ -255,15 +279,19 @@ def latency_heatmap(
         .group_by(window.period(every=every).alias("period"), _bucket(bins))
         .agg(pl.col("weight").sum().alias("traces"))
     )
-    # the constant key keeps the quiet periods when no bucket was seen at all
-    grid = _buckets_seen(counts, bins).with_columns(pl.lit(0, pl.Int8).alias("_all"))
     calendar = window.calendar(every).select("period", pl.lit(0, pl.Int8).alias("_all"))
-    return (
-        calendar.join(grid, on="_all", how="left")
-        .join(counts, on=["period", "bucket"], how="left")
-        .select("period", "bucket_from_ms", "bucket_to_ms", pl.col("traces").fill_null(0.0))
-        .sort("period", "bucket_from_ms")
-    )
+
+    def step(counted: pl.DataFrame) -> pl.LazyFrame:
+        # the constant key keeps the quiet periods when no bucket was seen at all
+        grid = _buckets_seen(counted.lazy(), bins).with_columns(pl.lit(0, pl.Int8).alias("_all"))
+        return (
+            calendar.join(grid, on="_all", how="left")
+            .join(counted.lazy(), on=["period", "bucket"], how="left")
+            .select("period", "bucket_from_ms", "bucket_to_ms", pl.col("traces").fill_null(0.0))
+            .sort("period", "bucket_from_ms")
+        )
+
+    return in_memory(counts, step)
 
 
 @metric("traces")

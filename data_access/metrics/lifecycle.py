@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from data_access.metrics.common import WEIGHT, over_calendar, person_periods, qualifying
+from data_access.metrics.common import (
+    KEY,
+    WEIGHT,
+    in_memory,
+    over_calendar,
+    person_periods,
+    qualifying,
+    user_weights,
+)
 from data_access.metrics.registry import ALL_HISTORY, metric
 from ingest.vocabulary import ACTIVE_EVENTS
 
@@ -61,7 +69,14 @@ def lifecycle(
     """
     wide = window.widened(every)
     active = qualifying(events, active_events, wide.before(), period=wide.period(every=every))
-    periods = person_periods(active).with_columns(
+    per_period = user_weights(active, ["period"], user=KEY)
+    return in_memory(per_period, lambda rows: _by_state(rows, window, every))
+
+
+def _by_state(rows: pl.DataFrame, window: Window, every: str) -> pl.LazyFrame:
+    """Return the columns of `lifecycle` out of a row per user and active period."""
+    wide = window.widened(every)
+    periods = person_periods(rows).with_columns(
         pl.col("period").dt.offset_by(_LENGTHS[every]).alias("after"),
         wide.period_of_day(pl.col("period").dt.offset_by("-1d"), every=every).alias("before"),
     )

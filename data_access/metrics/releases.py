@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from data_access.metrics.common import KEY, weighted
+from data_access.metrics.common import (
+    KEY,
+    TIMESTAMP,
+    WEIGHT,
+    distinct_of,
+    earlier,
+    in_memory,
+    reduced,
+    weight_of,
+    weighted,
+)
 from data_access.metrics.kpis import person_key, ratio
 from data_access.metrics.latency import grouped_percentiles
 from data_access.metrics.registry import ALL_HISTORY, metric
@@ -41,29 +51,47 @@ def releases(events: pl.LazyFrame, traces: pl.LazyFrame, window: Window) -> pl.L
     error_rate : Float64, 0 to 1; failed events / events, null without events.
     duration_ms_p95 : Float64, milliseconds; of all its traces, null without a timed one.
     """
-    seen = first_seen(events, traces, window=window).filter("inside").drop("inside")
     named = pl.col("release") != ""
-    people = (
-        weighted(events.filter(window.contains(), named))
-        .group_by("release", person_key())
-        .agg(
-            pl.col("weight").min(),
-            pl.col("weight").sum().alias("events"),
-            pl.col("weight").filter(pl.col("result") != "success").sum().alias("failures"),
-        )
+    uses = events.filter(window.contains(), named).select(
+        "release",
+        TIMESTAMP,
+        person_key(),
+        weight_of(events),
+        (pl.col("result") != "success").fill_null(value=False).alias("failed"),
+    )
+    timed = weighted(traces.filter(window.contains(), named)).select(
+        "release", TIMESTAMP, pl.col("duration_ms").cast(pl.Float64), WEIGHT
+    )
+    fast = grouped_percentiles(timed, ["release"], (0.95,), pl.col(TIMESTAMP).min())
+    before = (
+        pl.concat([frame.select("release", TIMESTAMP) for frame in (events, traces)])
+        .filter(earlier(window), named)
         .group_by("release")
+        .agg(pl.col(TIMESTAMP).min())
+    )
+    return in_memory(uses, _compared, fast, before)
+
+
+def _compared(uses: pl.DataFrame, fast: pl.DataFrame, before: pl.DataFrame) -> pl.LazyFrame:
+    """Return the columns of `releases` out of the window's rows and those before."""
+    key, first = ["release"], pl.col(TIMESTAMP).min()
+    counts, users = reduced(
+        uses.lazy()
+        .group_by(key)
         .agg(
-            pl.col("events", "failures").sum(),
-            pl.col("weight").filter(pl.col(KEY).is_not_null()).sum().alias("users"),
-        )
+            first,
+            pl.col(WEIGHT).sum().alias("events"),
+            pl.col(WEIGHT).filter("failed").sum().alias("failures"),
+        ),
+        distinct_of(uses, key, KEY, "users"),
     )
-    timed = weighted(traces.filter(window.contains(), named)).with_columns(
-        pl.col("duration_ms").cast(pl.Float64)
-    )
+    inside = pl.concat([part.select("release", TIMESTAMP) for part in (counts, fast.lazy())])
+    seen = pl.concat([inside, before.lazy()]).group_by(key).agg(first.alias("first_seen"))
+    table = seen.join(inside, on=key, how="semi")
+    for part in (counts.drop(TIMESTAMP), users, fast.lazy().drop(TIMESTAMP)):
+        table = table.join(part, on=key, how="left")
     return (
-        seen.join(people, on="release", how="left")
-        .join(grouped_percentiles(timed, ["release"], (0.95,)), on="release", how="left")
-        .with_columns(pl.col("events", "users", "failures").fill_null(0.0))
+        table.with_columns(pl.col("events", "users", "failures").fill_null(0.0))
         .select(
             *("release", "first_seen", "events", "users"),
             ratio("failures", "events").alias("error_rate"),
@@ -73,14 +101,10 @@ def releases(events: pl.LazyFrame, traces: pl.LazyFrame, window: Window) -> pl.L
     )
 
 
-def first_seen(*frames: pl.LazyFrame, window: Window) -> pl.LazyFrame:
-    """Return each named release: release, first_seen up to the window's end, inside (it)."""
-    rows = pl.concat([frame.select("release", "timestamp") for frame in frames])
+def first_seen(rows: pl.LazyFrame, *, window: Window) -> pl.LazyFrame:
+    """Return each named release and its first_seen, up to the window's end."""
     return (
         rows.filter(window.before(), pl.col("release") != "")
         .group_by("release")
-        .agg(
-            pl.col("timestamp").min().alias("first_seen"),
-            window.contains().any().alias("inside"),
-        )
+        .agg(pl.col(TIMESTAMP).min().alias("first_seen"))
     )

@@ -13,6 +13,7 @@ from data_access.metrics.common import (
     WEIGHT,
     MetricError,
     event_predicate,
+    in_memory,
     one_of,
     qualifying,
     weight_of,
@@ -81,7 +82,15 @@ def retention(
     """
     grid = _grid(window, every, brackets)
     asked = _Asked(every, start, back, cohort, unbounded, min_returns, brackets)
-    cells = _cells(events, window, asked, user=KEY)
+    activity = _activity(events, window.widened(every), asked, user=KEY)
+    return in_memory(activity, lambda rows: _shares(rows.lazy(), grid, window, asked))
+
+
+def _shares(
+    activity: pl.LazyFrame, grid: pl.LazyFrame, window: Window, asked: _Asked
+) -> pl.LazyFrame:
+    """Return the columns of `retention` out of a row per user and period."""
+    cells = _cells(activity, window, asked, user=KEY)
     counted = cells.group_by(_CELL).agg(pl.col(WEIGHT).sum().alias("users"))
     size = counted.filter(pl.col("period") == 0).select(
         "cohort", pl.col("users").alias("cohort_users")
@@ -139,8 +148,13 @@ def retention_users(
     """
     _grid(window, every, brackets)
     asked = _Asked(every, start, back, cohort, unbounded, min_returns, brackets)
-    cells = _cells(events, window, asked, user=USER)
-    return cells.select(*_CELL, USER, WEIGHT).sort(*_CELL, USER)
+    activity = _activity(events, window.widened(every), asked, user=USER)
+
+    def step(rows: pl.DataFrame) -> pl.LazyFrame:
+        cells = _cells(rows.lazy(), window, asked, user=USER)
+        return cells.select(*_CELL, USER, WEIGHT).sort(*_CELL, USER)
+
+    return in_memory(activity, step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +177,10 @@ class _Asked:
             )
 
 
-def _cells(events: pl.LazyFrame, window: Window, asked: _Asked, *, user: str) -> pl.LazyFrame:
-    """Return cohort, period, the user and weight: one row per user and cell."""
+def _cells(activity: pl.LazyFrame, window: Window, asked: _Asked, *, user: str) -> pl.LazyFrame:
+    """Return cohort, period, the user and weight: one row per user and cell of `_activity`."""
     wide = window.widened(asked.every)
-    seen = _followed(_activity(events, wide, asked, user=user), wide, asked, user=user)
+    seen = _followed(activity, wide, asked, user=user)
     seen = seen.with_columns(
         _periods_between(pl.col("cohort"), pl.col("at"), asked.every).alias("period")
     )

@@ -12,15 +12,21 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import polars as pl
 
 from data_access.metrics.common import (
+    EVENT_ID,
+    KEY,
     TIMESTAMP,
     USER,
     MetricError,
-    in_order,
-    user_weights,
+    has_column,
+    in_memory,
+    in_time_order,
+    reduced,
+    user_key,
     users_of,
+    weight_of,
     weighted,
 )
-from data_access.metrics.kpis import by_group, conversions, merged, ratio
+from data_access.metrics.kpis import by_group, conversions, history, merged, ratio
 from data_access.metrics.latency import grouped_percentiles
 from data_access.metrics.registry import ALL_HISTORY, metric
 from ingest.vocabulary import TIERS
@@ -86,18 +92,41 @@ def tiers(
     cancellations : Float64, count; people, never netted with conversions.
     """
     events, errors, traces = (_with_tier(frame) for frame in (events, errors, traces))
+    seen = history(events, window)
+
+    def step(rows: pl.DataFrame) -> pl.LazyFrame:
+        # grouping by a small number takes half the time of grouping by a text
+        few = pl.Enum(rows[TIER].unique().sort())
+        rows = rows.lazy().with_columns(pl.col(TIER).cast(few)).collect(engine="streaming")
+        groups = by_group(rows, window, [TIER])
+        parts = [
+            groups.with_columns(pl.col(TIER).cast(pl.String)),
+            conversions(rows, seen, window, by_entering_tier=True),
+            *_broken_and_timed(errors, traces, window),
+        ]
+        return _table(parts)
+
+    return in_memory(seen.drop(EVENT_ID, strict=False), step)
+
+
+def _broken_and_timed(
+    errors: pl.LazyFrame, traces: pl.LazyFrame, window: Window
+) -> list[pl.LazyFrame]:
+    """Return what errors and traces say per tier."""
     broken = weighted(errors.filter(window.contains()))
-    timed = weighted(traces.filter(window.contains())).with_columns(
-        pl.col("duration_ms").cast(pl.Float64)
+    timed = weighted(traces.filter(window.contains())).select(
+        TIER, pl.col("duration_ms").cast(pl.Float64), "weight"
     )
     occurrences = pl.col("occurrences").fill_null(1) * pl.col("weight")
-    parts = [
-        by_group(events, window, [TIER]),
+    return [
         broken.group_by(TIER).agg(occurrences.sum().alias("errors")),
         users_of(broken, [TIER]).rename({"users": "users_with_errors"}),
         grouped_percentiles(timed, [TIER], (0.5, 0.95), pl.col("weight").sum().alias("traces")),
-        conversions(events, window, by_entering_tier=True),
     ]
+
+
+def _table(parts: list[pl.LazyFrame]) -> pl.LazyFrame:
+    """Return the columns of `tiers` out of its parts, the standard tiers always there."""
     standard = pl.LazyFrame({TIER: TIERS}, schema={TIER: pl.String})
     table = merged([standard, *parts], [TIER])
     counts = pl.exclude(TIER, "duration_ms_p50", "duration_ms_p95")
@@ -145,22 +174,43 @@ def tier_moves(events: pl.LazyFrame, window: Window) -> pl.LazyFrame:
     users : Float64, count; people who moved so at least once.
     moves : Float64, count; every such move.
     """
-    known = weighted(events.filter(window.before(), pl.col(TIER) != "", pl.col(USER).is_not_null()))
-    # sorting all history would be the whole cost, and most people never change tier
-    movers = (
-        known.group_by(USER)
-        .agg(pl.col(TIER).min().alias("least"), pl.col(TIER).max().alias("most"))
-        .filter(pl.col("least") != pl.col("most"))
+    ids = [EVENT_ID] if has_column(events, EVENT_ID) else []
+    known = events.filter(window.before(), pl.col(TIER) != "", pl.col(USER).is_not_null()).select(
+        user_key(), TIMESTAMP, TIER, weight_of(events), *ids
     )
+
+    def step(rows: pl.DataFrame) -> pl.LazyFrame:
+        return _moved(in_time_order(_of_changers(rows), known), window)
+
+    return in_memory(known.drop(EVENT_ID, strict=False), step)
+
+
+def _of_changers(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of users with several tiers: sorting all history would be the whole cost."""
+    tier = pl.col(TIER).hash()
+    people = rows.lazy().select(KEY, tier.alias("least"), tier.alias("most")).group_by(KEY)
+    several = people.agg(pl.col("least").min(), pl.col("most").max()).filter(
+        pl.col("least") != pl.col("most")
+    )
+    (changers,) = reduced(several.select(KEY))
+    return (
+        rows.lazy()
+        .join(changers, on=KEY, how="semi", maintain_order="left")
+        .collect(engine="in-memory")
+    )
+
+
+def _moved(ordered: pl.LazyFrame, window: Window) -> pl.LazyFrame:
+    """Return the columns of `tier_moves` out of rows in order."""
+    before = pl.when(pl.col(KEY) == pl.col(KEY).shift(1)).then(pl.col(TIER).shift(1))
     moves = (
-        in_order(known.join(movers, on=USER, how="semi"), USER)
-        .with_columns(pl.col(TIER).shift(1).over(USER).alias("from_tier"))
+        ordered.with_columns(before.alias("from_tier"))
         .filter(pl.col("from_tier") != pl.col(TIER), window.contains(TIMESTAMP))
         .rename({TIER: "to_tier"})
     )
     pair = ["from_tier", "to_tier"]
     counts = moves.group_by(pair).agg(pl.col("weight").sum().alias("moves"))
-    people = user_weights(moves, pair).group_by(pair).agg(pl.col("weight").sum().alias("users"))
+    people = users_of(moves, pair, user=KEY)
     return counts.join(people, on=pair, how="left").select(*pair, "users", "moves").sort(pair)
 
 
