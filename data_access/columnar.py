@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import sqlite3
 import threading
@@ -25,7 +26,7 @@ from data_access.errors import Problem, counted
 from data_access.frames import empty, typed
 from data_access.lines import FileReader, log_key
 from data_access.manifest import KEY, Manifest, Segment
-from ingest.vocabulary import SETTINGS_FILE, TABLES
+from ingest.vocabulary import SETTINGS_FILE, TABLES, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 SEGMENT_ROWS_MAX: Final = 262_144
 SEGMENT_ROWS_MIN: Final = 2_000  # fewer new rows stay where they are until more have come
 SEGMENTS_SMALL_MAX: Final = 12  # more small segments of one table and origin are merged into one
-LAYOUT: Final = "3"  # raise it when segments of an earlier version cannot be read any more
+LAYOUT: Final = "4"  # raise it when segments of an earlier version cannot be read any more
 DATABASE: Final = "database"
 
 
@@ -89,32 +90,54 @@ def _without_copy(home: Home) -> Snapshot:
     snapshot = Snapshot()
     rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in TABLES}
     loaded: dict[str, int] = {}
-    if home.database.exists():
+    deleted: set[str] = set()
+    with contextlib.ExitStack() as open_files:
+        own: sqlite3.Connection | None = None
         try:
-            with contextlib.closing(database.connect(home.database)) as connection:
+            if home.database.exists():
+                connection = database.connect(home.database)
+                open_files.callback(connection.close)
                 if database.is_ours(connection):
-                    loaded = _loaded_bytes(connection)
-                    snapshot.database_rows = {
-                        name: (0, _max_id(connection, name)) for name in TABLES
-                    }
+                    own, loaded = connection, _loaded_bytes(connection)
+                    deleted = {key for _, _, _, key, kind in _changes(own, 0) if kind == "deleted"}
+                    above = {name: (0, _max_id(own, name)) for name in TABLES}
+                    snapshot.database_rows = above
                 else:
-                    old, _ = database.read_old(connection, home.database.name)
-                    for name in TABLES:
-                        rows[name] += old[name]
+                    rows, _ = database.read_old(connection, home.database.name)
         except sqlite3.Error as error:
             snapshot.problems.append(_database_problem(home, error))
-    for path in [*home.inbox_files(), *home.log_files()]:
-        start = loaded.get(log_key(home, path), 0)
-        for batch in FileReader(home, path, start).batches():
-            for name in TABLES:
-                rows[name] += batch[name]
-    for name in TABLES:
-        snapshot.tail[name] = typed(name, rows[name]).unique(KEY[name], keep="first")
+        for path in [*home.inbox_files(), *home.log_files()]:
+            for batch in FileReader(home, path, loaded.get(log_key(home, path), 0)).batches():
+                for name in TABLES:
+                    rows[name] += batch[name]
+        for name in TABLES:
+            frame = typed(name, rows[name]).unique(KEY[name], keep="first")
+            gone = deleted | _known_to(own, name, frame[KEY[name]])
+            snapshot.tail[name] = frame.filter(~pl.col(KEY[name]).is_in(list(gone)))
     return snapshot
+
+
+def _known_to(own: sqlite3.Connection | None, table: str, keys: pl.Series) -> set[str]:
+    """Return which of these keys our database has: a search in its index, one by one."""
+    if own is None:
+        return set()
+    query = f"SELECT 1 FROM {TABLES[table].sql_name} WHERE {KEY[table]} = ?"
+    return {key for key in keys if own.execute(query, (key,)).fetchone()}
+
+
+def _changes(connection: sqlite3.Connection, seen: int) -> list[tuple[int, str, int, str, str]]:
+    """Return what was deleted or updated since: seq, table, row id, key, kind."""
+    return connection.execute(
+        "SELECT seq, source, row_id, event_id, kind FROM telemetry_changes WHERE seq > ?", (seen,)
+    ).fetchall()
 
 
 def _loaded_bytes(connection: sqlite3.Connection) -> dict[str, int]:
     return dict(connection.execute("SELECT path, loaded_bytes FROM telemetry_log_files"))
+
+
+def _time(table: str) -> str:
+    return "start_time" if table == "sessions" else "timestamp"
 
 
 def _max_id(connection: sqlite3.Connection, table: str) -> int:
@@ -159,15 +182,17 @@ class _Refresh:
         self.snapshot = Snapshot()
         self.deleted: set[str] = set()  # ids somebody removed: no origin may show them
         self.loaded: dict[str, int] = {}
+        self.untimed = 0  # rows still in SQLite whose time cannot be read
         self.own: sqlite3.Connection | None = None  # our database, while it can be asked
 
     def run(self) -> Snapshot:
         with contextlib.ExitStack() as open_files:
             self.manifest = Manifest(self.home.columnar)
             open_files.callback(self.manifest.close)
-            if self.manifest.fact("layout") != LAYOUT:
+            if self.manifest.fact("layout") != LAYOUT or not self.manifest.is_whole():
                 self._start_over()
             self._database(open_files)
+            self.deleted = self.manifest.deleted()
             self._files()
             self._compact()
             for segment in self.manifest.segments():
@@ -185,8 +210,11 @@ class _Refresh:
 
     def _database(self, open_files: contextlib.ExitStack) -> None:
         if not self.home.database.exists():
-            self.manifest.drop_origin(DATABASE)
+            if self.manifest.fact("identity") or DATABASE in self.manifest.origins():
+                self._start_over()
             return
+        # what is remembered of it counts while it cannot be asked: locked, say
+        self.loaded = json.loads(self.manifest.fact("loaded") or "{}")
         try:
             connection = database.connect(self.home.database)
             open_files.callback(connection.close)
@@ -206,15 +234,17 @@ class _Refresh:
             self._start_over()
             self.manifest.set_fact("identity", identity)
         self.loaded = _loaded_bytes(connection)
-        self.deleted = {
-            key
-            for (key,) in connection.execute(
-                "SELECT event_id FROM telemetry_changes WHERE kind = 'deleted'"
-            )
-        }
-        updated = self._changes(connection)
+        self.manifest.set_fact("loaded", json.dumps(self.loaded))
+        updated = self._follow_changes(connection)
         for table in TABLES:
             self._append_rows(connection, table, updated.get(table, []))
+        damaged = self.manifest.fact("damaged")
+        if damaged:
+            error = sqlite3.DatabaseError(damaged)
+            self.snapshot.problems.append(_database_problem(self.home, error))
+        untimed = int(self.manifest.fact("untimed") or 0) + self.untimed
+        if untimed:
+            self.snapshot.problems.append(_untimed_problem(self.home, untimed))
 
     @staticmethod
     def _identity(connection: sqlite3.Connection) -> str:
@@ -236,15 +266,12 @@ class _Refresh:
         last = connection.execute("SELECT max(seq) FROM telemetry_changes").fetchone()[0] or 0
         return seen > last
 
-    def _changes(self, connection: sqlite3.Connection) -> dict[str, list[int]]:
+    def _follow_changes(self, connection: sqlite3.Connection) -> dict[str, list[int]]:
         """Take deleted and updated rows out of the segments; return the ids to read again."""
-        seen = int(self.manifest.fact("changes") or 0)
-        rows = connection.execute(
-            "SELECT seq, source, row_id, event_id, kind FROM telemetry_changes WHERE seq > ?",
-            (seen,),
-        ).fetchall()
+        rows = _changes(connection, int(self.manifest.fact("changes") or 0))
         if not rows:
             return {}
+        self.manifest.add_deleted([key for _, _, _, key, kind in rows if kind == "deleted"])
         gone: dict[str, set[str]] = {}
         again: dict[str, set[int]] = {}
         span: dict[str, tuple[int, int]] = {}
@@ -282,30 +309,50 @@ class _Refresh:
     def _append_rows(self, connection: sqlite3.Connection, table: str, again: list[int]) -> None:
         mark = int(self.manifest.fact(f"watermark-{table}") or 0)
         highest = _max_id(connection, table)
-        name = TABLES[table].sql_name
         if again:
             self._reread(connection, table, again)
-        new = connection.execute(f"SELECT count(*) FROM {name} WHERE id > ?", (mark,)).fetchone()[0]
-        if new < SEGMENT_ROWS_MIN:
-            if new:
-                self.snapshot.database_rows[table] = (mark, highest)
-                keys = connection.execute(f"SELECT {KEY[table]} FROM {name} WHERE id > ?", (mark,))
-                self._claim(table, pl.Series([key for (key,) in keys], dtype=pl.String))
-            return
-        columns = ["id", *TABLES[table].column_names]
-        sql, values = database.select(table, columns, above=mark, up_to=highest)
-        done = first = 0
+        if highest - mark >= SEGMENT_ROWS_MIN:
+            self._make_segments(connection, table, mark, highest)
+        elif highest > mark:
+            self.snapshot.database_rows[table] = (mark, highest)
+            sql, values = database.select(table, [KEY[table], _time(table)], above=mark)
+            rows = connection.execute(sql, values).fetchall()
+            self.untimed += sum(parse_time(moment) is None for _, moment in rows)
+            self._claim(table, pl.Series([key for key, _ in rows], dtype=pl.String))
+
+    def _make_segments(
+        self, connection: sqlite3.Connection, table: str, mark: int, highest: int
+    ) -> None:
+        """Copy rows above the mark, and move it along with every segment that is written."""
         held: list[pl.DataFrame] = []
-        for rows in database.batches(connection, f"{sql} ORDER BY id", values):
-            first = first or rows[0][0]
-            # typed at once: rows as Python objects take ten times the memory of columns
-            held.append(typed(table, [row[1:] for row in rows]))
-            done += len(rows)
-            if self.progress is not None:
-                self.progress(done, new)
-            if sum(frame.height for frame in held) >= SEGMENT_ROWS_MAX or done >= new:
-                self._flush(table, pl.concat(held), first, rows[-1][0])
-                held, first = [], 0
+        first = last = 0
+
+        def flush() -> None:
+            nonlocal first
+            if held:
+                self._flush(table, pl.concat(held), first, last)
+                held.clear()
+                first = 0
+
+        try:
+            for rows in database.rows_by_id(connection, table, above=mark, up_to=highest):
+                first, last = first or rows[0][0], rows[-1][0]
+                # typed at once: rows as Python objects take ten times the memory of columns
+                held.append(typed(table, [row[1:] for row in rows]))
+                untimed = int(self.manifest.fact("untimed") or 0) + len(rows) - held[-1].height
+                self.manifest.set_fact("untimed", untimed)
+                if self.progress is not None:
+                    self.progress(last - mark, highest - mark)
+                if sum(frame.height for frame in held) >= SEGMENT_ROWS_MAX:
+                    flush()
+        except sqlite3.OperationalError:
+            flush()  # locked, say: the rest comes with a later refresh
+            if last:
+                self.manifest.set_fact(f"watermark-{table}", last)
+            raise
+        except sqlite3.DatabaseError as error:
+            self.manifest.set_fact("damaged", str(error))
+        flush()
         self.manifest.set_fact(f"watermark-{table}", highest)
 
     def _flush(self, table: str, frame: pl.DataFrame, first: int, last: int) -> None:
@@ -383,12 +430,17 @@ class _Refresh:
             self._read_log(origin, path, known.get(origin))
 
     def _read_log(self, origin: str, path: Path, known: dict[str, Any] | None) -> None:
-        start = max(
-            self.loaded.get(log_key(self.home, path), 0), int(known["mark"]) if known else 0
-        )
-        if path.suffix != ".gz" and path.stat().st_size <= start:
-            return
-        self._read_file(origin, FileReader(self.home, path, start), mark=None)
+        done = int(known["mark"]) if known else 0
+        start = max(self.loaded.get(log_key(self.home, path), 0), done)
+        if path.suffix == ".gz":  # sealed: read once, and not again while it stays the same
+            fact, mark = f"sealed-{origin}", f"{_mark(path)}/{start}"
+            if self.manifest.fact(fact) == mark:
+                return
+            self._read_file(origin, FileReader(self.home, path, start), mark="")
+            end = (self.manifest.origins().get(origin) or {"mark": start})["mark"]
+            self.manifest.set_fact(fact, f"{_mark(path)}/{max(start, int(end))}")
+        elif path.stat().st_size > start:
+            self._read_file(origin, FileReader(self.home, path, start), mark=None)
 
     def _read_file(self, origin: str, reader: FileReader, *, mark: str | None) -> None:
         """Read a file on; rows become segments, or stay in memory while they are few."""
@@ -422,16 +474,8 @@ class _Refresh:
         if self.deleted:
             frame = frame.filter(~pl.col(key).is_in(list(self.deleted)))
         frame = frame.join(self.snapshot.tail[table], on=key, how="anti", maintain_order="left")
-        seen = self._known_to_database(table, frame) | self._known_to_segments(table, frame)
+        seen = _known_to(self.own, table, frame[key]) | self._known_to_segments(table, frame)
         return frame.filter(~pl.col(key).is_in(list(seen))) if seen else frame
-
-    def _known_to_database(self, table: str, frame: pl.DataFrame) -> set[str]:
-        """Return which of these ids the database has: a search in its index, one by one."""
-        if self.own is None:
-            return set()
-        query = f"SELECT 1 FROM {TABLES[table].sql_name} WHERE {KEY[table]} = ?"
-        find = self.own.execute
-        return {key for key in frame[KEY[table]] if find(query, (key,)).fetchone()}
 
     def _known_to_segments(self, table: str, frame: pl.DataFrame) -> set[str]:
         """Return which of these ids are in segments the database cannot answer for."""
@@ -482,6 +526,16 @@ def _refused_problem(name: str, facts: dict[str, Any]) -> Problem:
         f"{counted(facts['refused'], 'line')} of {name} could not be read: left out.",
         f"Run `python -m ingest load {name}` to see each one with its reason.",
         facts["refused"],
+    )
+
+
+def _untimed_problem(home: Home, count: int) -> Problem:
+    return Problem(
+        "flagged",
+        str(home.database),
+        f"{counted(count, 'row')} without a readable time: left out.",
+        "Correct the timestamps in the database; the rows then appear.",
+        count,
     )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from data_access.filters import since_clause
 from data_access.frames import raw_schema, standard, typed
 from data_access.schema import SCHEMAS
 from ingest.vocabulary import TABLES, Refused, read_old_row
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 BUSY_TIMEOUT_S: Final = 2.0
 BATCH_ROWS: Final = 65_536
+DAMAGE_ROWS: Final = 256  # lost at most with a page SQLite cannot read; doubled while it stays so
 _NEEDS: Final = {  # frame column -> what has to be read to make it
     "event_name": ("event_name", "metadata"),
     "source_name": ("event_name", "metadata"),
@@ -45,7 +47,7 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         connection = _open(f"{uri}?mode=ro")
     except sqlite3.OperationalError as error:
-        if "unable to open" not in str(error):
+        if "unable to open" not in str(error) and "readonly" not in str(error):
             raise
         connection = _open(
             f"{uri}?mode=ro&immutable=1"
@@ -123,7 +125,7 @@ def select(
 
 
 def batches(
-    connection: sqlite3.Connection, sql: str, parameters: list[object]
+    connection: sqlite3.Connection, sql: str, parameters: list[object], size: int = BATCH_ROWS
 ) -> Iterator[list[tuple[Any, ...]]]:
     """Yield the rows of a query in batches.
 
@@ -132,22 +134,53 @@ def batches(
     """
     done = 0
     try:
-        for rows in _fetched(connection, sql, parameters):
+        for rows in _fetched(connection, sql, parameters, size):
             yield rows
             done += len(rows)
     except sqlite3.OperationalError as error:
         if "decode" not in str(error):
             raise
         connection.text_factory = lambda data: data.decode("utf-8", "replace")
-        yield from _fetched(connection, f"{sql} LIMIT -1 OFFSET {done}", parameters)
+        yield from _fetched(connection, f"{sql} LIMIT -1 OFFSET {done}", parameters, size)
 
 
 def _fetched(
-    connection: sqlite3.Connection, sql: str, parameters: list[object]
+    connection: sqlite3.Connection, sql: str, parameters: list[object], size: int
 ) -> Iterator[list[tuple[Any, ...]]]:
     cursor = connection.execute(sql, parameters)
-    while rows := cursor.fetchmany(BATCH_ROWS):
+    while rows := cursor.fetchmany(size):
         yield rows
+
+
+def rows_by_id(
+    connection: sqlite3.Connection, table: str, *, above: int, up_to: int
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield (id, *columns) of our table by id, stepping over pages SQLite cannot read.
+
+    Raises
+    ------
+    sqlite3.DatabaseError : at the end, when something had to be left out.
+    """
+    columns = ["id", *TABLES[table].column_names]
+    size, step = BATCH_ROWS, DAMAGE_ROWS
+    damage: sqlite3.DatabaseError | None = None
+    while above < up_to:
+        sql, values = select(table, columns, above=above, up_to=up_to)
+        try:
+            for rows in batches(connection, f"{sql} ORDER BY id", values, size):
+                yield rows
+                above = rows[-1][0]
+            break
+        except sqlite3.OperationalError:
+            raise  # locked, say: nothing is wrong with the rows
+        except sqlite3.DatabaseError as error:
+            if size == DAMAGE_ROWS:  # small batches have led up to the damage: step over it
+                damage = error
+                above += step
+                step *= 2
+            size = DAMAGE_ROWS
+    if damage is not None:
+        raise damage
 
 
 def lazy(
@@ -163,7 +196,10 @@ def lazy(
 
     Only the columns a query needs are read, and the filters' WHERE rides along.
     """
-    where, values = ("1", []) if filters is None else filters.where(table, since=since)
+    time_column = "start_time" if table == "sessions" else "timestamp"
+    where, values = (
+        since_clause(table, since) if filters is None else filters.where(table, since=since)
+    )
 
     def read(
         with_columns: list[str] | None,
@@ -174,7 +210,8 @@ def lazy(
         wanted = list(with_columns or SCHEMAS[table])
         if predicate is not None:
             wanted += [name for name in predicate.meta.root_names() if name not in wanted]
-        needed = [name for one in wanted for name in _NEEDS.get(one, (one,))]
+        # the time always: a row without a readable one is no row, whatever is asked of it
+        needed = [time_column, *(name for one in wanted for name in _NEEDS.get(one, (one,)))]
         columns = [name for name in TABLES[table].column_names if name in needed]
         sql, parameters = select(
             table, columns, above=above, up_to=up_to, where=where, values=values

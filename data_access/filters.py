@@ -180,11 +180,8 @@ class Filters:
         hands may carry offsets, and names are matched in every spelling. `predicate` is exact.
         `since=None` asks for all history.
         """
-        clauses: list[str] = []
-        values: list[object] = []
-        if since is not None:
-            clauses.append(f"{'start_time' if table == 'sessions' else 'timestamp'} >= ?")
-            values.append(day_before(since))
+        clause, values = since_clause(table, since)
+        clauses = [clause]
         for name, chosen in self.chosen().items():
             dimension = DIMENSIONS[name]
             if name == "stages" or table not in dimension.tables:
@@ -192,7 +189,7 @@ class Filters:
             spelled = _spellings(name, chosen)
             clauses.append(f"{dimension.column} IN ({', '.join('?' * len(spelled))})")
             values += spelled
-        return " AND ".join(clauses) or "1", values
+        return " AND ".join(clauses), values
 
     def predicate(self, table: str) -> pl.Expr | None:
         """Return the exact condition on a frame of `table`, dimensions only; None keeps all.
@@ -207,12 +204,15 @@ class Filters:
         return pl.all_horizontal(conditions) if conditions else None
 
 
-def day_before(moment: datetime) -> str:
-    """Return the day before an instant as text, for comparing with ISO times of any offset."""
+def since_clause(table: str, since: datetime | None) -> tuple[str, list[object]]:
+    """Return the condition "not before that day's eve" on text times of any offset."""
+    if since is None:
+        return "1", []
     try:
-        return (moment - timedelta(days=1)).strftime("%Y-%m-%d")
+        eve = (since - timedelta(days=1)).strftime("%Y-%m-%d")
     except OverflowError:
-        return "0001-01-01"
+        eve = "0001-01-01"
+    return f"{'start_time' if table == 'sessions' else 'timestamp'} >= ?", [eve]
 
 
 def _spellings(name: str, values: tuple[str, ...]) -> list[str]:

@@ -97,6 +97,11 @@ def open_home(home: str | Path | None = None) -> Home:
     """
     asked = Path(home or os.environ.get(HOME_VARIABLE) or HOME_DEFAULT).expanduser()
     path = asked.resolve()
+    if not _readable(path):
+        raise DataUnavailable(
+            f"The telemetry at {asked} may not be read by this user. Ask its owner for the right "
+            f"to read it, or point {HOME_VARIABLE} at other telemetry."
+        )
     if path.is_dir():
         return Home(path, path, path / DATABASE_FILE, _writable(path / COLUMNAR_FOLDER))
     if path.is_file():
@@ -111,10 +116,18 @@ def open_home(home: str | Path | None = None) -> Home:
     )
 
 
+def _readable(path: Path) -> bool:
+    """Tell whether a path may be read, or is not there at all."""
+    try:
+        wanted = os.R_OK | os.X_OK if path.is_dir() else os.R_OK
+        return os.access(path, wanted) or not path.exists()
+    except PermissionError:
+        return False
+
+
 def _writable(folder: Path) -> Path:
     """Return `folder` if it can be written, else a folder of its own in the user's cache."""
-    place = folder if folder.exists() else folder.parent
-    if os.access(place, os.W_OK):
+    if os.access(folder if folder.exists() else folder.parent, os.W_OK):
         return folder
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "betascope" / hashlib.blake2b(str(folder).encode(), digest_size=8).hexdigest()

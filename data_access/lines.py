@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from data_access.home import Home
 
 BATCH_LINES: Final = 100_000
+GZIP_HEADER: Final = b"\x1f\x8b"
 
 
 @dataclass(slots=True)
@@ -54,12 +56,14 @@ class FileReader:
                     if count % BATCH_LINES == 0:
                         yield rows
                         rows = {name: [] for name in TABLES}
-        except (OSError, EOFError) as error:  # gone, unreadable, or a .gz cut in half
+        except (OSError, EOFError, zlib.error) as error:  # gone, unreadable, or a .gz cut in half
             self.trouble = str(error) or type(error).__name__
         yield rows
 
     def _open(self) -> Any:  # noqa: ANN401 - a binary file of either kind
-        return gzip.open(self.path) if self.path.suffix == ".gz" else self.path.open("rb")
+        with self.path.open("rb") as file:  # by its content: a name may say otherwise
+            packed = file.read(len(GZIP_HEADER)) == GZIP_HEADER
+        return gzip.open(self.path) if packed else self.path.open("rb")
 
     def _take(
         self,

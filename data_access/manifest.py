@@ -33,6 +33,7 @@ CREATE TABLE IF NOT EXISTS segments (
 CREATE TABLE IF NOT EXISTS origins (
   origin TEXT PRIMARY KEY, mark TEXT NOT NULL, refused INTEGER NOT NULL DEFAULT 0,
   flagged INTEGER NOT NULL DEFAULT 0, trouble TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS deleted (key TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 
 
@@ -132,9 +133,23 @@ class Manifest:
         self.connection.execute("DELETE FROM segments WHERE origin = ?", (origin,))
         self.connection.execute("DELETE FROM origins WHERE origin = ?", (origin,))
 
+    def deleted(self) -> set[str]:
+        """Return the keys of rows somebody removed: no origin may show them."""
+        return {key for (key,) in self.connection.execute("SELECT key FROM deleted")}
+
+    def add_deleted(self, keys: list[str]) -> None:
+        """Remember keys of removed rows, for when the database itself cannot be asked."""
+        self.connection.executemany(
+            "INSERT OR IGNORE INTO deleted VALUES (?)", [(key,) for key in keys]
+        )
+
+    def is_whole(self) -> bool:
+        """Tell whether every listed segment is still there: files may be deleted at any time."""
+        return all((self.folder / one.file).exists() for one in self.segments())
+
     def clear(self) -> None:
         """Forget everything."""
-        for name in ("segments", "origins", "facts"):
+        for name in ("segments", "origins", "facts", "deleted"):
             self.connection.execute(f"DELETE FROM {name}")
 
     def sweep(self) -> None:

@@ -43,6 +43,10 @@ class _State:
     choices: dict[str, list[str]] = field(default_factory=dict)
     times: pl.DataFrame | None = None
 
+    def is_whole(self) -> bool:
+        """Tell whether the copy's files are still there: it may be deleted at any time."""
+        return all(path.exists() for paths in self.snapshot.segments.values() for path in paths)
+
 
 _states: OrderedDict[tuple[str, str], _State] = OrderedDict()
 _states_lock = threading.Lock()
@@ -59,7 +63,7 @@ def _state(
     place = open_home(home)
     key = (str(place.path), fingerprint(place))
     with _states_lock:
-        if key not in _states:
+        if key not in _states or not _states[key].is_whole():
             _states[key] = _State(place, refresh(place, progress=progress), settings(place.path))
             while len(_states) > SNAPSHOTS_MAX:
                 _states.popitem(last=False)
@@ -150,8 +154,12 @@ def _of_stage(state: _State, frame: pl.LazyFrame, stage: str) -> pl.LazyFrame:
     if opened is None:
         return frame.filter(pl.lit(stage == "open-beta"))
     if state.first_seen is None:
+        people = [
+            _everything(state, table).select("user_id_hash", "timestamp")
+            for table in ("events", "errors", "traces")
+        ]
         state.first_seen = (
-            _everything(state, "events")
+            pl.concat(people)
             .group_by("user_id_hash")
             .agg(pl.col("timestamp").min().alias("first_seen"))
             .collect()

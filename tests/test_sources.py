@@ -225,6 +225,31 @@ def test_the_copy_can_be_deleted_at_any_time(load_lines, home):
     assert len(ids(home)) == PLENTY + 1
 
 
+@pytest.mark.parametrize("lost", ["all", "segments"])
+def test_the_copy_can_be_deleted_while_the_program_runs(load_lines, home, lost):
+    load_lines(*many(PLENTY))
+    ids(home)
+    assert len(ids(home)) == PLENTY  # remembered by now
+    if lost == "all":
+        shutil.rmtree(home / "columnar")
+    else:
+        for path in (home / "columnar").glob("*.parquet"):
+            path.unlink()
+
+    assert len(ids(home)) == PLENTY
+
+
+def test_a_database_that_was_away_for_a_moment_is_back_whole(load_lines, home):
+    load_lines(*many(PLENTY))
+    execute(home, "PRAGMA wal_checkpoint(TRUNCATE)")
+    assert len(ids(home)) == PLENTY
+
+    (home / "telemetry.db").rename(home / "away")
+    assert ids(home) == []
+    (home / "away").rename(home / "telemetry.db")
+    assert len(ids(home)) == PLENTY
+
+
 def test_a_restored_backup_is_read_anew(load_lines, home, tmp_path):
     load_lines(*many(PLENTY))
     shutil.copy(home / "telemetry.db", tmp_path / "backup.db")
@@ -263,6 +288,21 @@ def test_a_log_that_no_database_has_seen_is_read_whole_and_further(home):
 
     log(home, json.dumps(event(event_id="new")) + "\n")
     assert len(ids(home)) == PLENTY + 1
+
+
+def test_a_sealed_log_is_read_on_from_where_the_database_stopped(home):
+    Writer(home).write([row for record in many(5) for row in read_row(record)])
+    [path] = (home / "log").glob("*/*.jsonl")
+    with path.open("a") as file:
+        file.write(json.dumps(event(event_id="later")) + "\n")
+    packed = path.with_suffix(".jsonl.gz")
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+
+    expected = [*(f"e{number}" for number in range(5)), "later"]
+    assert ids(home) == expected
+    inbox(home, "x.jsonl", event(event_id="zz"))
+    assert ids(home) == [*expected, "zz"]
 
 
 def test_lines_that_cannot_be_read_are_counted_and_the_rest_is_shown(home):
@@ -330,6 +370,113 @@ def test_text_that_is_no_utf8_is_shown_with_its_bad_bytes_replaced(load_lines, h
     assert projects == ["A\N{REPLACEMENT CHARACTER}B"]
 
 
+def test_a_gzip_with_flipped_bytes_shows_what_it_holds_and_says_so(home):
+    path = inbox(home, "x.jsonl.gz", *many(5_000))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 40] = b"\xff" * 40
+    path.write_bytes(data)
+
+    assert len(ids(home)) < 5_000
+    assert kinds(home) >= {"unreadable"}
+
+
+@pytest.mark.parametrize("name", ["plain.jsonl.gz", "packed.jsonl"])
+def test_a_file_is_told_by_its_content_not_its_name(home, name):
+    data = (json.dumps(event(event_id="a")) + "\n").encode()
+    (home / "inbox").mkdir()
+    (home / "inbox" / name).write_bytes(data if name.endswith(".gz") else gzip.compress(data))
+
+    assert ids(home) == ["a"]
+
+
+def test_pages_sqlite_cannot_read_are_stepped_over_once_and_said_ever_after(load_lines, home):
+    count = 4 * PLENTY
+    load_lines(*many(count))
+    execute(home, "PRAGMA wal_checkpoint(TRUNCATE)")
+    path = home / "telemetry.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        size = connection.execute("PRAGMA page_size").fetchone()[0]
+        pages = [
+            page
+            for (page,) in connection.execute(
+                "SELECT pageno FROM dbstat WHERE name = 'telemetry_events' AND pagetype = 'leaf' "
+                "ORDER BY pageno"
+            )
+        ]
+    with path.open("r+b") as file:
+        file.seek((pages[len(pages) // 2] - 1) * size)
+        file.write(b"\xff" * size)
+
+    seen = ids(home)
+    assert 0.8 * count < len(seen) < count
+    assert kinds(home) == {"corrupt"}
+    inbox(home, "x.jsonl", event(event_id="new"))
+    assert ids(home) == sorted([*seen, "new"])
+    assert kinds(home) == {"corrupt"}
+
+
+def test_a_row_without_a_readable_time_is_left_out_of_every_question_and_counted(load_lines, home):
+    load_lines(*many(3))
+    execute(
+        home,
+        "INSERT INTO telemetry_events (timestamp, event_name, user_id_hash) VALUES ('x', 'y', 'z')",
+    )
+
+    assert scan("events", home).select(pl.len()).collect().item() == 3
+    assert scan("events", home).select("event_name").collect().height == 3
+    [problem] = problems(home, now=NOW)
+    assert (problem.kind, problem.count) == ("flagged", 1)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root can become nobody")
+@pytest.mark.parametrize("what", ["folder", "file", "closed"])
+def test_a_home_that_may_not_be_written_is_read_and_one_that_may_not_be_read_says_so(
+    load_lines, home, what
+):
+    load_lines(*many(5))
+    execute(home, "PRAGMA wal_checkpoint(TRUNCATE)")
+    for name in ("telemetry.db-wal", "telemetry.db-shm"):
+        (home / name).unlink(missing_ok=True)
+    for folder in (home, *home.parents):
+        if folder.is_relative_to("/tmp") and folder != Path("/tmp"):  # noqa: S108 - pytest's own
+            folder.chmod(0o755)
+    home.chmod(0o700 if what == "closed" else 0o755)
+    code = (
+        "import os, sys, data_access\n"
+        "from data_access import scan, DataUnavailable\n"
+        "os.setuid(65534); os.environ['XDG_CACHE_HOME'] = '/nowhere'\n"
+        "try: print(scan('events', sys.argv[1]).collect().height)\n"
+        "except DataUnavailable as error: print('may not be read' in str(error))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(home / "telemetry.db" if what == "file" else home)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)},
+    )
+
+    assert run.stdout.strip() == ("True" if what == "closed" else "5"), run.stderr
+
+
+def test_a_lock_brings_no_deleted_row_back_from_the_log(home):
+    writer = Writer(home)
+    writer.write([row for record in many(PLENTY) for row in read_row(record)])
+    writer.close()
+    execute(home, "DELETE FROM telemetry_events")
+    assert ids(home) == []
+    with contextlib.closing(sqlite3.connect(home / "telemetry.db")) as other:
+        other.execute("PRAGMA journal_mode = DELETE")
+        other.execute("BEGIN EXCLUSIVE")
+        other.execute("DELETE FROM telemetry_quarantine")
+        inbox(home, "x.jsonl", event(event_id="a"))
+        assert ids(home) == ["a"]
+        other.rollback()
+    inbox(home, "y.jsonl", event(event_id="b"))
+
+    assert ids(home) == ["a", "b"]
+
+
 def test_clocks_of_1970_and_2099_are_kept_and_said(load_lines, home):
     load_lines(
         event(at="1970-01-01T00:00:01Z"), event(at="2099-01-01T00:00:00Z"), event(event_id="now")
@@ -366,7 +513,8 @@ def test_since_and_dimensions_narrow_and_the_window_does_not(load_lines, home):
 
 def test_the_stage_comes_from_all_history_or_from_the_tester_list(load_lines, home):
     load_lines(
-        event("old", event_id="1", at="2026-01-01T00:00:00Z", user_tier="free"),
+        event("old", event_id="1", at="2026-02-01T00:00:00Z", user_tier="free"),
+        {"operation_name": "o", "timestamp": "2026-01-01T00:00:00Z", "user_id_hash": "old"},
         event("old", event_id="2", user_tier="paid"),
         event("new", event_id="3", user_tier="paid"),
     )
@@ -432,10 +580,13 @@ def test_two_processes_refreshing_at_once_do_not_disturb_each_other(load_lines, 
 def test_a_copy_that_cannot_be_kept_is_said_and_everything_is_read_all_the_same(load_lines, home):
     load_lines(*many(PLENTY))
     inbox(home, "x.jsonl", event(event_id="a"))
+    inbox(home, "y.jsonl", *many(10))
     (home / "columnar").write_text("a file where the folder should be")
 
     assert len(ids(home)) == PLENTY + 1
     assert kinds(home) == {"copy"}
+    execute(home, "DELETE FROM telemetry_events WHERE event_id = 'e3'")
+    assert len(ids(home)) == PLENTY
 
 
 def test_only_the_columns_a_query_needs_are_read_from_sqlite(load_lines, home):
