@@ -62,6 +62,7 @@ def main() -> None:
     rows = scan("events", home).select(pl.len()).collect().item()
     print(f"\n{rows:,} events; window {window.start} to {window.end} (excluded)\n")
     _pages(home, window)
+    _memory(home)
     _from_sqlite(home)
     _refresh(home)
 
@@ -115,17 +116,17 @@ def _pages(home: Path, window: Window) -> None:
     print(f"{'worst ratio':<50}{max(ratios):>8.2f}\n")
 
 
+def _memory(home: Path) -> None:
+    """Print the peak memory of all page computations, each side in a process of its own."""
+    print("peak memory of all of these, one after the other")
+    for side in ("pages", "DuckDB"):
+        print(f"  {side:<8}{_alone(side, home)['peak_mb']:>9,.0f} MB")
+    print()
+
+
 def _from_sqlite(home: Path) -> None:
     """Users and p95 by day and tier: from our scan, and from SQLite through pandas."""
-    results = {}
-    for side in ("ours", "pandas"):
-        run = subprocess.run(
-            [sys.executable, "-m", "bench", "--only", side, "--home", str(home)],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        results[side] = json.loads(run.stdout)
+    results = {side: _alone(side, home) for side in BY_DAY_AND_TIER}
     assert results["ours"]["rows"] == results["pandas"]["rows"]  # noqa: S101 - same question
     ratio = results["pandas"]["seconds"] / results["ours"]["seconds"]
     print("users and p95 by day and tier, whole table")
@@ -134,19 +135,50 @@ def _from_sqlite(home: Path) -> None:
     print(f"  ours is {ratio:,.0f} times faster than pandas read_sql\n")
 
 
-def _only(side: str, home: Path) -> None:
-    """Run one side alone and print its time, rows and peak memory as JSON."""
-    import resource  # noqa: PLC0415 - not there on Windows, where only this part is lost
+def _alone(side: str, home: Path) -> dict[str, float]:
+    """Run one side in a process of its own and return its seconds, rows and peak memory."""
+    run = subprocess.run(
+        [sys.executable, "-m", "bench", "--only", side, "--home", str(home)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: dict[str, float] = json.loads(run.stdout)
+    return found
 
-    run = BY_DAY_AND_TIER[side]
-    run(home)  # imports and file caches are warm for both
+
+def _only(side: str, home: Path) -> None:
+    """Run one side and print its time, rows and peak memory as JSON."""
+    run = {**BY_DAY_AND_TIER, "pages": _all_pages, "DuckDB": _all_sql}[side]
+    run(home)  # imports and file caches are warm for every side
     times = []
     for _ in range(3 if side == "ours" else 1):
         start = time.perf_counter()
         rows = run(home)
         times.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": min(times), "rows": rows, "peak_mb": peak}))
+    print(json.dumps({"seconds": min(times), "rows": rows, "peak_mb": _peak_mb()}))
+
+
+def _peak_mb() -> float:
+    """Return this process's own peak; getrusage counts that of the process that forked it too."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        [line] = [one for one in status.read_text().splitlines() if one.startswith("VmHWM")]
+        return int(line.split()[1]) / 1024
+    import resource  # noqa: PLC0415 - not there on Windows, where only this part is lost
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _all_pages(home: Path) -> int:
+    return sum(_compute(home, window_of(END), name).height for name in PAIRS)
+
+
+def _all_sql(home: Path) -> int:
+    connection = _connection(home)
+    for pair in PAIRS.values():
+        _fetch(connection, pair.sql)
+    return len(PAIRS)
 
 
 def _refresh(home: Path) -> None:
