@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import gzip
-import json
 import zlib
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from ingest.vocabulary import LOG_FOLDER, TABLES, LineIds, Refused, read_row, row_id
+from ingest.vocabulary import (
+    LOG_FOLDER,
+    TABLES,
+    LineIds,
+    Refused,
+    is_gzip,
+    parse_json,
+    read_row,
+    row_id,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,7 +26,6 @@ if TYPE_CHECKING:
     from data_access.home import Home
 
 BATCH_LINES: Final = 100_000
-GZIP_HEADER: Final = b"\x1f\x8b"
 
 
 @dataclass(slots=True)
@@ -38,14 +45,14 @@ class FileReader:
         self.end = self.start
         ids, salt = LineIds(), self.home.salt()
         in_log = is_log(self.home, self.path)
-        key = log_key(self.home, self.path)
+        key, sealed = log_key(self.home, self.path), self.path.suffix == ".gz"
         rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in TABLES}
         count = 0
         try:
             with self._open() as file:
                 file.seek(self.start)
                 for line in file:
-                    if in_log and not line.endswith(b"\n"):
+                    if in_log and not line.endswith(b"\n") and not sealed:
                         break  # being written at this moment
                     event_id = (
                         partial(row_id, "log", key, self.end) if in_log else partial(ids.of, line)
@@ -62,7 +69,7 @@ class FileReader:
 
     def _open(self) -> Any:  # noqa: ANN401 - a binary file of either kind
         with self.path.open("rb") as file:  # by its content: a name may say otherwise
-            packed = file.read(len(GZIP_HEADER)) == GZIP_HEADER
+            packed = is_gzip(file.read(2))
         return gzip.open(self.path) if packed else self.path.open("rb")
 
     def _take(
@@ -75,7 +82,7 @@ class FileReader:
         if not line.strip():
             return
         try:
-            for row in read_row(json.loads(line), event_id=event_id, salt=salt):
+            for row in read_row(parse_json(line), event_id=event_id, salt=salt):
                 rows[row.table].append(row.values)
                 self.flagged += bool(row.flags)
         except (Refused, ValueError, RecursionError):

@@ -4,7 +4,8 @@
     python -m ingest load FILE...
     python -m ingest migrate OLD_DB
 
-Exit codes: 0 done, 1 some lines were quarantined or a file broke off, 2 nothing could be done.
+Exit codes: 0 done, 1 some lines were quarantined or a file broke off, 2 a file, or all of them,
+could not be loaded at all.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         if chosen.command == "demo":
             return demo.run(chosen, home=home, today=datetime.now(UTC).date())
         return _load(chosen.files, home)
-    except (CannotLoad, OldDatabase, demo.DemoRefused) as error:
+    except (OldDatabase, demo.DemoRefused) as error:
         print(f"error: {error}", file=sys.stderr)
     except sqlite3.Error as error:
         print(
@@ -81,11 +82,16 @@ def _load(files: list[Path], home: Path) -> int:
     code = 0
     for path in files:
         bar = _Bar(path.name)
-        summary = load(path, home, progress=bar)
+        try:
+            summary = load(path, home, progress=bar)
+        except CannotLoad as error:
+            print(f"error: {error}", file=sys.stderr)
+            code = 2
+            continue
         bar.close()
         _print_summary(summary, bar.seconds)
         if summary.quarantined or summary.trouble:
-            code = 1
+            code = max(code, 1)
     return code
 
 

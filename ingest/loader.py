@@ -10,6 +10,7 @@ import gzip
 import io
 import json
 import sqlite3
+import zlib
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from ingest.vocabulary import (
     LineIds,
     Refused,
     Row,
+    is_gzip,
     read_old_row,
     read_row,
 )
@@ -46,7 +48,6 @@ BATCH_LINES: Final = 10_000
 CSV_FIELD_CHARS_MAX: Final = 16 * 1024 * 1024
 REASONS_SHOWN_MAX: Final = 20
 _SQLITE_HEADER: Final = b"SQLite format 3\0"
-_GZIP_HEADER: Final = b"\x1f\x8b"
 
 # one line of a file: its number, and its rows or why it was refused
 Parsed = tuple[int, "list[Row] | Quarantined"]
@@ -113,8 +114,9 @@ def replay_log(home: Path) -> int:
     """Bring every log line SQLite has not seen into the tables; return how many rows were new."""
     added = 0
     with closing(open_database(home / DATABASE_FILE)) as connection:
-        for path in sorted((home / LOG_FOLDER).glob("*/*.jsonl")):
-            added += replay(connection, home, path)
+        for path in sorted((home / LOG_FOLDER).glob("*/*.jsonl*")):
+            if path.name.endswith((".jsonl", ".jsonl.gz")):
+                added += replay(connection, home, path)
     return added
 
 
@@ -170,7 +172,7 @@ def _parsed(
     name = path.name.removesuffix(".gz")
     total = path.stat().st_size
     with path.open("rb") as raw:
-        stream = gzip.GzipFile(fileobj=raw) if header.startswith(_GZIP_HEADER) else raw
+        stream = gzip.GzipFile(fileobj=raw) if is_gzip(header) else raw
         if name.endswith((".csv", ".tsv")):
             lines = _csv_lines(stream, path.name, salt, tab=name.endswith(".tsv"))
         else:
@@ -181,10 +183,10 @@ def _parsed(
 
 
 def _to_the_fault(lines: Iterator[Parsed], summary: LoadSummary) -> Iterator[Parsed]:
-    """Yield lines up to where the file itself breaks, such as a .gz cut in half."""
+    """Yield lines up to where the file itself breaks, such as a .gz cut in half or damaged."""
     try:
         yield from lines
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         summary.trouble = f"the file cannot be read to its end: {error}"
 
 
@@ -264,7 +266,7 @@ def _old_rows(path: Path, summary: LoadSummary) -> Iterator[tuple[list[Parsed], 
 
 
 def _old_row(raw: dict[str, Any], file: str, sql_name: str, old: bool) -> Parsed:  # noqa: FBT001 - internal
-    number = int(raw.get("id") or 0)
+    number = raw["id"] if isinstance(raw.get("id"), int) else 0
     try:
         if not old:
             return number, read_row(raw)

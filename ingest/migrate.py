@@ -7,6 +7,7 @@ loads pandas, and this file runs inside somebody's product.
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -101,6 +102,7 @@ def open_database(path: Path, *, timeout_s: float = BUSY_TIMEOUT_S) -> sqlite3.C
     sqlite3.Error : when the file is locked, corrupt or not writable.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _refuse_old_file(path, timeout_s)
     connection = sqlite3.connect(
         path, timeout=timeout_s, isolation_level=None, check_same_thread=False
     )
@@ -130,9 +132,27 @@ def pending(connection: sqlite3.Connection) -> list[str]:
 
 
 def is_old(connection: sqlite3.Connection) -> bool:
-    """Tell whether this database holds an older system's tables: events without an event_id."""
-    columns = {row[1] for row in connection.execute("PRAGMA table_info(telemetry_events)")}
-    return bool(columns) and "event_id" not in columns
+    """Tell whether this database holds an older system's tables: rows without an event_id."""
+    return any(
+        columns and "event_id" not in columns
+        for columns in (
+            {row[1] for row in connection.execute(f"PRAGMA table_info({table.sql_name})")}
+            for table in TABLES.values()
+            if table.name != "sessions"
+        )
+    )
+
+
+def _refuse_old_file(path: Path, timeout_s: float) -> None:
+    """Refuse an older system's file while not a byte of it, or beside it, has changed."""
+    if not path.exists():
+        return
+    # closing a connection that may write tidies up: it moves a -wal left behind into the file;
+    # closing one that may not leaves a -wal of its own
+    mode = "ro" if path.with_name(f"{path.name}-wal").exists() else "rw"
+    uri = f"{path.resolve().as_uri()}?mode={mode}"
+    with closing(sqlite3.connect(uri, uri=True, timeout=timeout_s)) as connection:
+        _refuse_old(connection, path)
 
 
 def _refuse_old(connection: sqlite3.Connection, path: Path) -> None:

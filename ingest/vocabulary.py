@@ -14,7 +14,7 @@ import re
 import uuid
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,6 +37,8 @@ __all__ = [
     "Refused",
     "Row",
     "Table",
+    "is_gzip",
+    "parse_json",
     "parse_time",
     "pseudonym",
     "read_old_row",
@@ -332,7 +334,8 @@ def parse_time(value: object) -> str | None:
     """Return `value` as UTC ISO 8601 with milliseconds, or None when it names no instant.
 
     Reads ISO 8601 with any offset or none (naive is UTC), a blank instead of the T, and epoch
-    seconds, milliseconds or microseconds as a number or digits.
+    seconds, milliseconds or microseconds as a number or digits. Hour 24 is the next midnight, and
+    a leap second ends with the second before it.
     """
     if isinstance(value, bool) or value is None:
         return None
@@ -343,17 +346,43 @@ def parse_time(value: object) -> str | None:
             return _epoch(float(value))
         else:
             text = str(value).strip()
-            if _CANONICAL_TIME.fullmatch(text):
-                datetime.fromisoformat(text)
-                return text
-            if re.fullmatch(r"-?\d+(\.\d+)?", text) and len(text) not in (6, 7, 8):
-                return _epoch(float(text))
-            moment = datetime.fromisoformat(text)
+            try:
+                if _CANONICAL_TIME.fullmatch(text):
+                    datetime.fromisoformat(text)
+                    return text
+                if re.fullmatch(r"-?\d+(\.\d+)?", text) and len(text) not in (6, 7, 8):
+                    return _epoch(float(text))
+                moment = datetime.fromisoformat(text)
+            except ValueError:
+                moment = _loose_time(text)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
         return _iso(moment.astimezone(UTC))
     except (ValueError, OverflowError, OSError):
         return None
+
+
+_LOOSE_TIME = re.compile(
+    r"(\d{4}-\d\d-\d\d)[T ](\d\d)(:\d\d)(:\d\d)?(\.\d+)?\s*(Z|UTC|GMT|[+-]\d\d:?\d\d)?",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+def _loose_time(text: str) -> datetime:
+    """Read what `fromisoformat` refuses: z, UTC and GMT, hour 24, a leap second."""
+    found = _LOOSE_TIME.fullmatch(text)
+    if found is None:
+        raise ValueError("not a time")
+    day, hour, minute, second, fraction, zone = found.groups(default="")
+    if zone.isalpha():
+        zone = "+00:00"
+    if second == ":60":
+        second, fraction = ":59", ".999"
+    midnight = hour == "24" and not (minute + second + fraction).strip(":.0")
+    if midnight:
+        hour = "00"
+    moment = datetime.fromisoformat(f"{day}T{hour}{minute}{second}{fraction}{zone}")
+    return moment + timedelta(days=int(midnight))
 
 
 def _epoch(number: float) -> str | None:
@@ -368,6 +397,46 @@ def _epoch(number: float) -> str | None:
 
 def _iso(moment: datetime) -> str:
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def is_gzip(first_bytes: bytes) -> bool:
+    """Tell whether a file that begins like this is compressed, whatever its name says."""
+    return first_bytes.startswith(b"\x1f\x8b")
+
+
+class _LongNumber(float):
+    """An integer of more digits than Python reads: infinite as a number, its digits as text."""
+
+    __slots__ = ("digits",)
+
+    def __init__(self, digits: str) -> None:
+        self.digits = digits
+
+    def __str__(self) -> str:
+        return self.digits
+
+
+def _whole_number(digits: str) -> int | _LongNumber:
+    try:
+        return int(digits)
+    except ValueError:
+        return _LongNumber(digits)
+
+
+def parse_json(text: bytes | str) -> object:
+    """Return the value of a JSON text; an integer too long to read costs itself, not the line.
+
+    Raises
+    ------
+    ValueError : when it is not JSON.
+    RecursionError : when it is nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        if type(error) is not ValueError:  # not JSON; only the limit on digits is a plain one
+            raise
+        return json.loads(text, parse_int=_whole_number)
 
 
 _LOOKS_PERSONAL = re.compile(r"[@/\\]")
@@ -540,10 +609,13 @@ def read_old_row(raw: Mapping[str, Any], *, file_name: str, sql_name: str) -> li
     """Return the rows of one row of an older database, with ids that never change.
 
     The id is made of file, table and row id, and of time and user as well, so that the databases
-    of two machines that share a file name do not swallow each other's rows.
+    of two machines that share a file name do not swallow each other's rows. A row without a row id
+    is known by all it holds.
     """
-    who = (raw.get("timestamp"), raw.get("user_id_hash"))
-    return read_row(dict(raw), event_id=row_id(file_name, sql_name, raw.get("id"), *who))
+    parts = (raw.get("id"), raw.get("timestamp"), raw.get("user_id_hash"))
+    if raw.get("id") is None:
+        parts = ("content", json.dumps(raw, sort_keys=True, default=str), None)
+    return read_row(dict(raw), event_id=row_id(file_name, sql_name, *parts))
 
 
 def _who(reader: _Reader, salt: bytes) -> tuple[Any, ...]:
@@ -580,6 +652,22 @@ def _who(reader: _Reader, salt: bytes) -> tuple[Any, ...]:
 _to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str).encode
 
 
+def _finite(value: Any) -> Any:  # noqa: ANN401 - raw JSON has any type
+    """Return the value with null for each number in it that JSON cannot say."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _finite_json(value: dict[str, Any]) -> str:
+    try:
+        return _to_json(_finite(value))
+    except (ValueError, RecursionError):  # a knot of references
+        return "{}"
+
+
 def _metadata(reader: _Reader, table: str) -> str:
     own = _OWN_KEYS[table]
     merged: dict[str, Any] = {
@@ -591,7 +679,7 @@ def _metadata(reader: _Reader, table: str) -> str:
         value = reader.first(name)
         if isinstance(value, str):
             try:
-                value = json.loads(value)
+                value = parse_json(value)
             except (ValueError, RecursionError):
                 reader.flag(name)
                 continue
@@ -603,9 +691,9 @@ def _metadata(reader: _Reader, table: str) -> str:
         return "{}"
     try:
         text = _to_json(merged)
-    except (ValueError, RecursionError):  # NaN or a knot of references
+    except (ValueError, RecursionError):
         reader.flag("metadata")
-        return "{}"
+        text = _finite_json(merged)
     text = text.replace("\\u0000", "")
     if not text.isascii():
         text = text.encode("utf-8", "replace").decode("utf-8")

@@ -6,15 +6,18 @@ A row is durable when its line is in the log. When SQLite cannot take it, the lo
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import secrets
 import sqlite3
+import zlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from ingest.migrate import open_database
 from ingest.vocabulary import (
@@ -24,6 +27,8 @@ from ingest.vocabulary import (
     TABLES,
     Refused,
     Row,
+    is_gzip,
+    parse_json,
     read_row,
     row_id,
 )
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
 
 ROTATE_BYTES: Final = 100 * 1024 * 1024
 BATCH_ROWS_MAX: Final = 10_000
+_TRAILER_BYTES: Final = 4  # a gzip file ends with the length of what was packed
 _BINARY: Final = getattr(os, "O_BINARY", 0)  # Windows would write \\r\\n
 
 _INSERTS: Final = {
@@ -104,7 +110,7 @@ def parse_line(
 ) -> list[Row] | Quarantined:
     """Return the rows of one line, or why it was refused."""
     try:
-        return read_row(json.loads(line), event_id=event_id, salt=salt)
+        return read_row(parse_json(line), event_id=event_id, salt=salt)
     except Refused as refusal:
         return quarantined(file, number, str(refusal), line)
     except (ValueError, RecursionError) as error:
@@ -129,24 +135,29 @@ def insert_quarantined(connection: sqlite3.Connection, refused: Sequence[Quarant
 def replay(connection: sqlite3.Connection, home: Path, path: Path) -> int:
     """Bring the lines of one log file that SQLite has not seen into the tables.
 
-    Only whole lines are read: a line still being written waits for its end. Returns how many
-    rows were new. Rows and offset are written in one transaction per batch.
+    Only whole lines are read: a line still being written waits for its end. A compressed file goes
+    by the name and the offsets it had before, and one that breaks off gives what comes before.
+    Returns how many rows were new. Rows and offset are written in one transaction per batch.
     """
-    name = path.relative_to(home).as_posix()
+    name = path.relative_to(home).as_posix().removesuffix(".gz")
+    packed = path.suffix == ".gz"
+    if packed and _length_in_trailer(path) == loaded_bytes(connection, name) % 2**32:
+        return 0
     added = 0
-    while True:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            start = loaded_bytes(connection, name)
-            lines, end = _whole_lines(path, start)
-            added += _store_lines(connection, name, lines)
-            _set_loaded_bytes(connection, name, end)
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
-        if len(lines) < BATCH_ROWS_MAX:
-            return added
+    with _open_log(path) as log:
+        while True:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                start = loaded_bytes(connection, name)
+                lines, end = _whole_lines(log, start, finished=packed)
+                added += _store_lines(connection, name, lines)
+                _set_loaded_bytes(connection, name, end)
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+            if len(lines) < BATCH_ROWS_MAX:
+                return added
 
 
 def _store_lines(
@@ -185,15 +196,38 @@ def _set_loaded_bytes(connection: sqlite3.Connection, name: str, end: int) -> No
     )
 
 
-def _whole_lines(path: Path, offset: int) -> tuple[list[tuple[int, bytes]], int]:
-    lines: list[tuple[int, bytes]] = []
+def _open_log(path: Path) -> IO[bytes]:
+    """Open a log file; one named .gz may have been unpacked under its name."""
+    log = path.open("rb")
+    if path.suffix != ".gz" or not is_gzip(log.peek(2)):
+        return log
+    log.close()
+    return cast("IO[bytes]", gzip.open(path))
+
+
+def _length_in_trailer(path: Path) -> int | None:
+    """Return the length a gzip file says it unpacks to, modulo 4 GiB, without unpacking it."""
     with path.open("rb") as log:
+        if not is_gzip(log.peek(2)) or path.stat().st_size < _TRAILER_BYTES:
+            return None
+        log.seek(-_TRAILER_BYTES, os.SEEK_END)
+        return int.from_bytes(log.read(_TRAILER_BYTES), "little")
+
+
+def _whole_lines(
+    log: IO[bytes], offset: int, *, finished: bool
+) -> tuple[list[tuple[int, bytes]], int]:
+    """Return the next batch of lines and where it ends; only a finished file may end in half."""
+    lines: list[tuple[int, bytes]] = []
+    try:
         log.seek(offset)
-        for line in log:
-            if len(lines) == BATCH_ROWS_MAX or not line.endswith(b"\n"):
+        for line in islice(log, BATCH_ROWS_MAX):
+            if not (finished or line.endswith(b"\n")):
                 break
             lines.append((offset, line))
             offset += len(line)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        pass  # data_access.problems names the broken file
     return lines, offset
 
 

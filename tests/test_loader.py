@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,76 @@ def test_a_gzip_cut_in_half_gives_what_it_holds_and_says_so(home, tmp_path):
     assert "cannot be read to its end" in summary.trouble
 
 
+@pytest.mark.parametrize("name", ["bad.jsonl.gz", "bad.csv.gz"])
+def test_a_gzip_with_flipped_bytes_gives_what_it_holds_and_says_so(home, tmp_path, capsys, name):
+    lines = [json.dumps(line) for line in many(5_000)]
+    if name == "bad.csv.gz":
+        lines = ["timestamp,event_name,user_id_hash,event_id"]
+        lines += [",".join(map(str, line.values())) for line in many(5_000)]
+    packer = zlib.compressobj(wbits=31)  # gzip
+    whole = packer.compress("\n".join(lines).encode()) + packer.flush(zlib.Z_FULL_FLUSH)
+    path = tmp_path / name
+    path.write_bytes(whole + b"\xff" * 200)  # no block of gzip begins like this
+
+    assert main(["--home", str(home), "load", str(path)]) == 1
+    assert "cannot be read to its end" in capsys.readouterr().out
+    [(count,)] = rows(home, "SELECT count(*) FROM telemetry_events")
+    assert 0 < count <= 5_000
+
+
+def test_plain_text_named_gz_loads_and_so_does_gzip_named_plain(load_lines, home, tmp_path):
+    assert load_lines(event(event_id="e1"), name="plain.jsonl.gz").accepted == 1
+    packed = tmp_path / "packed.jsonl"
+    packed.write_bytes(gzip.compress(json.dumps(event(event_id="e2")).encode()))
+    assert load(packed, home).accepted == 1
+
+
+def test_a_line_with_an_integer_too_long_to_read_is_kept_and_flagged(load_lines, home):
+    line = json.dumps(event(metadata={"a": 1, "b": 0}))
+    summary = load_lines(line.replace('"b": 0', '"b": ' + "9" * 5_000))
+
+    assert (summary.accepted, summary.quarantined) == (1, 0)
+    assert summary.flagged == {"metadata": 1}
+    assert rows(home, "SELECT metadata FROM telemetry_events") == [('{"a": 1, "b": null}',)]
+
+
+@pytest.mark.parametrize(
+    ("table", "name", "value"),
+    [
+        ("telemetry_errors", "error_type", "ValueError"),
+        ("telemetry_traces", "operation_name", "rag"),
+    ],
+)
+def test_an_old_table_without_row_ids_loads_each_different_row_once(
+    home, tmp_path, table, name, value
+):
+    path = tmp_path / "old.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"CREATE TABLE {table} (timestamp, user_id_hash, {name}, session_id)")
+        connection.executemany(
+            f"INSERT INTO {table} VALUES ('2025-01-01T00:00:00Z', 'u', ?, ?)",
+            [(value, "s1"), (value, "s2"), (value, "s2")],
+        )
+        connection.commit()
+
+    first, second = load(path, home), load(path, home)
+
+    assert (first.accepted, first.duplicates) == (2, 1)
+    assert (second.accepted, second.duplicates) == (0, 3)
+
+
+def test_an_old_row_id_that_is_no_number_is_no_obstacle(home, tmp_path):
+    path = tmp_path / "old.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "CREATE TABLE telemetry_events (id, timestamp, event_type, user_id_hash)"
+        )
+        connection.execute("INSERT INTO telemetry_events VALUES ('x', 1e9, 'install', 'u')")
+        connection.commit()
+
+    assert load(path, home).accepted == 1
+
+
 def test_a_file_of_more_than_one_batch_is_read_to_its_end(load_lines):
     assert load_lines(*many(25_001)).accepted == 25_001
 
@@ -165,6 +236,18 @@ def test_the_command_says_what_happened_and_exits_for_scripts(home, tmp_path, ca
     assert "line 1: not JSON" in capsys.readouterr().out
     assert main(["load", "--home", str(home), str(tmp_path / "none")]) == 2
     assert "Check the name" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_loaded_does_not_keep_the_next_from_it(home, tmp_path, capsys):
+    good, bad = tmp_path / "good.jsonl", tmp_path / "bad.jsonl"
+    good.write_text(json.dumps(event()) + "\n")
+    bad.write_text("{broken\n")
+
+    assert main(["--home", str(home), "load", str(tmp_path / "none"), str(good), str(bad)]) == 2
+    said = capsys.readouterr()
+    assert "Check the name" in said.err
+    assert "good.jsonl" in said.out
+    assert rows(home, "SELECT count(*) FROM telemetry_events") == [(1,)]
 
 
 def test_import_ingest_is_light():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from datetime import UTC, datetime
 
@@ -17,7 +18,10 @@ from ingest.vocabulary import (
     CortexEventName,
     LineIds,
     Refused,
+    is_gzip,
+    parse_json,
     parse_time,
+    read_old_row,
     read_row,
     standard_name,
 )
@@ -49,6 +53,18 @@ def flags(record: dict) -> tuple[str, ...]:
         pytest.param(
             datetime(2026, 3, 1, 10, tzinfo=UTC), "2026-03-01T10:00:00.000Z", id="datetime"
         ),
+        pytest.param("2025-11-20t06:06:00z", "2025-11-20T06:06:00.000Z", id="lower case"),
+        pytest.param("2025-11-20 06:06:00 UTC", "2025-11-20T06:06:00.000Z", id="UTC in words"),
+        pytest.param("2025-11-20 06:06:00.5 gmt", "2025-11-20T06:06:00.500Z", id="GMT in words"),
+        pytest.param("2025-11-20T24:00:00Z", "2025-11-21T00:00:00.000Z", id="hour 24"),
+        pytest.param("2025-12-31T24:00:00.000Z", "2026-01-01T00:00:00.000Z", id="hour 24, ms"),
+        pytest.param("2025-11-20T24:00:00+09:00", "2025-11-20T15:00:00.000Z", id="hour 24 there"),
+        pytest.param("2016-12-31T23:59:60Z", "2016-12-31T23:59:59.999Z", id="leap second"),
+        pytest.param("2016-12-31T23:59:60.250Z", "2016-12-31T23:59:59.999Z", id="leap second, ms"),
+        pytest.param("2025-11-20T24:00:01Z", None, id="past hour 24"),
+        pytest.param("2025-11-20T23:59:61Z", None, id="second 61"),
+        pytest.param("2025-11-20 06:06:00 PST", None, id="a zone of unknown offset"),
+        pytest.param("9999-12-31T24:00:00Z", None, id="after the last year"),
         pytest.param("yesterday", None, id="words"),
         pytest.param("2026-13-01T00:00:00Z", None, id="month 13"),
         pytest.param(True, None, id="a boolean is no time"),
@@ -175,7 +191,8 @@ def test_json_that_is_no_object_is_refused(raw):
         ({"weight": "heavy"}, "weight", 1.0),
         ({"metadata": "{broken"}, "metadata", "{}"),
         ({"metadata": [1, 2]}, "metadata", "{}"),
-        ({"metadata": {"a": float("nan")}}, "metadata", "{}"),
+        ({"metadata": {"a": float("nan")}}, "metadata", '{"a": null}'),
+        ({"metadata": '{"a": [-Infinity, 1]}'}, "metadata", '{"a": [null, 1]}'),
         ({"metadata": {"a": "x" * (METADATA_CHARS_MAX + 1)}}, "metadata", "{}"),
         ({"session_id": "a\0b"}, "session_id", "ab"),
         ({"session_id": "\ud800"}, "session_id", "?"),
@@ -184,6 +201,66 @@ def test_json_that_is_no_object_is_refused(raw):
 def test_any_other_wrong_value_is_flagged_and_the_row_is_kept(wrong, field, kept):
     assert flags(LINE | wrong) == (field,)
     assert values(LINE | wrong)[field] == kept
+
+
+def test_a_number_json_cannot_say_costs_itself_and_no_other_key():
+    record = LINE | {"metadata": {"ide": "vscode", "cost_usd": float("nan"), "in": {"b": [1e999]}}}
+
+    assert flags(record) == ("metadata",)
+    assert json.loads(values(record)["metadata"]) == {
+        "ide": "vscode",
+        "cost_usd": None,
+        "in": {"b": [None]},
+    }
+
+
+@pytest.mark.parametrize("digits", ["9" * 5_000, "-" + "9" * 5_000])
+@pytest.mark.parametrize(
+    ("text", "field", "kept"),
+    [
+        ('{"metadata": {"a": %s, "b": 2}}', "metadata", '{"a": null, "b": 2}'),
+        ('{"metadata": "{\\"a\\": %s, \\"b\\": 2}"}', "metadata", '{"a": null, "b": 2}'),
+        ('{"duration_ms": %s}', "duration_ms", None),
+    ],
+)
+def test_an_integer_too_long_to_read_costs_itself_and_not_the_line(text, field, kept, digits):
+    record = LINE | parse_json((text % digits).encode())
+
+    assert flags(record) == (field,)
+    assert values(record)[field] == kept
+
+
+def test_two_ids_too_long_to_read_stay_two():
+    ids = [parse_json('{"event_id": %s}' % (digit * 5_000)) for digit in "12"]
+
+    assert len({values(LINE | one)["event_id"] for one in ids}) == 2
+
+
+@pytest.mark.parametrize("broken", [b"{broken", b"\xff", b"", '{"a": %s' % ("9" * 5_000)])
+def test_what_is_not_json_is_not_read_twice_into_something(broken):
+    with pytest.raises(ValueError, match=r"line 1|decode"):
+        parse_json(broken)
+
+
+def test_gzip_is_told_by_its_first_bytes():
+    assert is_gzip(gzip.compress(b"{}")[:2])
+    assert not is_gzip(b'{"a": 1}')
+    assert not is_gzip(b"")
+
+
+def old_id(**more) -> str:
+    row = {"timestamp": "2025-01-01T00:00:00Z", "user_id_hash": "u", "event_type": "install"} | more
+    return read_old_row(row, file_name="telemetry.db", sql_name="telemetry_events")[0].values[0]
+
+
+def test_an_old_row_without_row_id_is_known_by_all_it_holds():
+    assert old_id() != old_id(result="error")
+    assert old_id(id=None) != old_id(id=None, result="error")
+    assert old_id() == old_id()
+
+
+def test_the_id_of_an_old_row_with_row_id_is_the_one_it_always_had():
+    assert old_id(id=7) == old_id(id=7, result="error") == "4c59f393-d30a-5b71-8fc5-bad1f6beb845"
 
 
 def test_numbers_in_quotes_are_numbers():

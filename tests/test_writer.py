@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
+import shutil
 import sqlite3
 import stat
 from datetime import UTC, datetime
@@ -17,7 +19,7 @@ from ingest.migrate import OldDatabase, open_database
 from ingest.migrations import migrations
 from ingest.vocabulary import TABLES, read_row
 from ingest.writer import Writer
-from tests.lines import event
+from tests.lines import event, many
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -152,6 +154,70 @@ def test_every_table_takes_a_row_through_log_and_replay(home):
     assert set(stored.values()) == {1, 2}
 
 
+def pack(log: Path) -> Path:
+    packed = log.with_name(f"{log.name}.gz")
+    packed.write_bytes(gzip.compress(log.read_bytes()))
+    log.unlink()
+    return packed
+
+
+def test_a_compressed_log_is_replayed_from_where_the_plain_one_was_left(home):
+    writer(home).write(read_row(event(event_id="e1")))
+    with log_of(home).open("a") as log:
+        log.writelines(json.dumps(event(at="2026-03-01T11:00:00Z")) + "\n" for _ in range(2))
+    length = log_of(home).stat().st_size
+    pack(log_of(home))
+
+    assert replay_log(home) == 2
+    assert replay_log(home) == 0
+    with contextlib.closing(sqlite3.connect(home / "telemetry.db")) as connection:
+        known = connection.execute("SELECT path, loaded_bytes FROM telemetry_log_files").fetchall()
+    assert known == [("log/2026-03-01/w-0001.jsonl", length)]
+
+
+def test_a_compressed_log_gives_the_same_ids_as_the_plain_one(home):
+    log_of(home).parent.mkdir(parents=True)
+    log_of(home).write_text("".join(json.dumps(event()) + "\n" for _ in range(3)))
+
+    assert replay_log(home) == 3
+    execute(home, "DELETE FROM telemetry_log_files")
+    pack(log_of(home))
+    assert replay_log(home) == 0
+    assert count(home) == 3
+
+
+def test_a_compressed_log_of_many_batches_is_read_to_its_end_and_then_left_alone(home, monkeypatch):
+    log_of(home).parent.mkdir(parents=True)
+    lines = "\n".join(json.dumps(line) for line in many(25_001))
+    log_of(home).write_text(lines)  # the last line has no end, and nobody will write one
+    pack(log_of(home))
+    assert replay_log(home) == 25_001
+
+    monkeypatch.setattr("ingest.writer.gzip.open", None)
+    assert replay_log(home) == 0
+
+
+def test_a_broken_compressed_log_gives_what_comes_before_and_stops_nothing(home):
+    log_of(home).parent.mkdir(parents=True)
+    log_of(home).write_text("".join(json.dumps(line) + "\n" for line in many(5_000)))
+    packed = pack(log_of(home))
+    packed.write_bytes(packed.read_bytes()[: packed.stat().st_size // 2])
+    (packed.parent / "z-0001.jsonl").write_text(json.dumps(event(event_id="z")) + "\n")
+
+    added = replay_log(home)
+
+    assert 1 < added < 5_000
+    assert replay_log(home) == 0
+    assert count(home, "telemetry_quarantine") == 0
+
+
+def test_a_log_named_gz_that_is_plain_text_is_replayed(home):
+    log_of(home).parent.mkdir(parents=True)
+    log_of(home).with_name("w-0001.jsonl.gz").write_text(json.dumps(event()) + "\n")
+
+    assert replay_log(home) == 1
+
+
 def schema(path: Path) -> set[str]:
     with contextlib.closing(sqlite3.connect(path)) as connection:
         rows = connection.execute("SELECT sql FROM sqlite_master WHERE name LIKE '%telemetry%'")
@@ -177,8 +243,31 @@ def test_sqlite_utils_own_command_makes_the_same_database(home, tmp_path):
     open_database(tmp_path / "other.db").close()
 
 
-def test_an_older_systems_database_is_never_written_to(home):
-    execute(home, "CREATE TABLE telemetry_events (id INTEGER PRIMARY KEY, timestamp TEXT)")
+@pytest.mark.parametrize("table", ["telemetry_events", "telemetry_errors", "telemetry_traces"])
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_an_older_systems_database_is_never_written_to(home, table, mode):
+    execute(home, f"PRAGMA journal_mode = {mode}")
+    execute(home, f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, timestamp TEXT)")
+    before = {path.name: path.read_bytes() for path in home.iterdir()}
 
     with pytest.raises(OldDatabase, match="migrate"):
         open_database(home / "telemetry.db")
+
+    assert {path.name: path.read_bytes() for path in home.iterdir()} == before
+    assert list(before) == ["telemetry.db"]
+
+
+def test_what_an_older_system_left_in_its_wal_stays_there(home, tmp_path):
+    other = tmp_path / "telemetry.db"
+    with contextlib.closing(sqlite3.connect(other)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE telemetry_events (id INTEGER PRIMARY KEY, timestamp TEXT)")
+        connection.commit()
+        for name in ("telemetry.db", "telemetry.db-wal"):  # as after a crash
+            shutil.copy(tmp_path / name, home / name)
+    before = {path.name: path.read_bytes() for path in home.iterdir()}
+
+    with pytest.raises(OldDatabase, match="migrate"):
+        open_database(home / "telemetry.db")
+
+    assert {name: (home / name).read_bytes() for name in before} == before
