@@ -9,6 +9,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import sqlite3
 import zlib
 from collections import Counter
@@ -95,6 +96,8 @@ def load(
     """
     if not path.is_file():
         raise CannotLoad(f"There is no file at {path}. Check the name and load it again.")
+    if not os.access(path, os.R_OK):
+        raise CannotLoad(f"{path} may not be read by this user. Ask its owner, then load it again.")
     summary = LoadSummary(path.name)
     with closing(open_database(home / DATABASE_FILE)) as connection:
         for parsed, done, total in _parsed(path, _salt(home), summary):

@@ -46,6 +46,18 @@ def test_every_value_of_by_has_every_period_null_included():
         activity(given, THREE_DAYS, by=["city"])
 
 
+def test_a_column_the_counts_need_is_no_group():
+    with pytest.raises(MetricError, match="the counts use that name"):
+        activity(events(), THREE_DAYS, by=("weight",))
+
+
+def test_a_group_named_twice_is_one_group():
+    given = events(event("2026-01-01", "ada"))
+
+    once = activity(given, THREE_DAYS, by=["channel"]).collect()
+    assert activity(given, THREE_DAYS, by=["channel", "channel"]).collect().equals(once)
+
+
 def test_an_open_week_says_so_and_counts_the_days_before_the_window():
     given = events(event("2025-12-29"), event("2026-01-03"))
 

@@ -32,10 +32,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
 KEYS = {
     "activation": ["step"],
     "context_lifecycle": ["period"],
+    "error_shifts": ["event_name", "day"],
     "latency_distribution": ["operation_name", "bucket_from_ms"],
     "latency_heatmap": ["period", "bucket_from_ms"],
     "retention": ["cohort", "period"],
     "sessions": ["user_id_hash", "started_at"],
+    "shifts": ["operation_name", "day"],
     "tier_moves": ["from_tier", "to_tier"],
 }
 NEWEST_OR_MOST_FIRST = {
@@ -194,6 +196,100 @@ def test_the_in_memory_engine_agrees_with_the_streaming_one(spec: Metric):
     plan = compute(spec, small())
 
     assert_frame_equal(plan.collect(engine="streaming"), plan.collect(engine="in-memory"))
+
+
+# the columns of the v2.0 schema: all that a metric may require
+SEEDS = {
+    "events": (
+        "timestamp event_name user_id_hash user_tier is_paid_user session_id channel project_id "
+        "branch_id context_id result duration_ms metadata"
+    ),
+    "errors": (
+        "timestamp error_type error_message stack_trace stack_hash severity user_id_hash "
+        "user_tier is_paid_user session_id channel project_id branch_id context_id "
+        "related_event_name metadata"
+    ),
+    "traces": (
+        "timestamp operation_name duration_ms success result_count user_id_hash user_tier "
+        "is_paid_user session_id channel project_id branch_id context_id metadata"
+    ),
+}
+SINCE_THEN: dict[str, pl.Expr] = {
+    "weight": pl.lit(1.0),
+    "occurrences": pl.lit(1, pl.Int64),
+    "first_at": pl.col("timestamp"),
+    "last_at": pl.col("timestamp"),
+    "stack_hash": pl.col("group_hash"),
+    "event_id": pl.lit(None, pl.String),
+    "release": pl.lit(None, pl.String),
+    "hash_version": pl.lit(None, pl.Int64),
+}
+
+
+def at_defaults() -> dict[str, pl.LazyFrame]:
+    """Return the random rows with every column that is not in SEEDS at its default."""
+    return {
+        name: frame.with_columns(
+            value.alias(column)
+            for column, value in SINCE_THEN.items()
+            if column in frame.collect_schema()
+        )
+        for name, frame in small().items()
+    }
+
+
+@listed
+def test_the_columns_of_the_old_schema_are_enough(spec: Metric):
+    full = at_defaults()
+    old = {name: full[name].select(columns.split()) for name, columns in SEEDS.items()}
+
+    assert_frame_equal(compute(spec, old).collect(), compute(spec, full).collect())
+    named = dict(zip(spec.sources, [old[source] for source in spec.sources], strict=True))
+    by_name = spec.compute(**named, window=WINDOW, **OPTIONS.get(spec.name, {}))
+    assert_frame_equal(by_name.collect(), compute(spec, full).collect())
+
+
+@listed
+@pytest.mark.parametrize("time", [pl.Datetime("us", "UTC"), pl.Datetime("ns", "UTC")], ids=str)
+def test_finer_times_give_the_same_numbers(spec: Metric, time: pl.Datetime):
+    finer = {
+        name: frame.with_columns(pl.selectors.datetime(time_zone="UTC").cast(time))
+        for name, frame in small().items()
+    }
+
+    assert_frame_equal(compute(spec, finer).collect(), compute(spec, small()).collect())
+
+
+@listed
+def test_naive_times_are_utc(spec: Metric):
+    naive = {
+        name: frame.with_columns(
+            pl.selectors.datetime(time_zone="UTC").dt.replace_time_zone(None).cast(pl.Datetime)
+        )
+        for name, frame in small().items()
+    }
+
+    assert_frame_equal(compute(spec, naive).collect(), compute(spec, small()).collect())
+
+
+@listed
+def test_columns_of_nothing_but_null_need_no_type(spec: Metric):
+    """A frame made from rows that all lack a value has a column of the type Null."""
+    optional = ["session_id", "release", "user_tier", "project_id", "metadata", "group_hash"]
+
+    def without(*, typed: bool) -> dict[str, pl.LazyFrame]:
+        return {
+            name: frame.with_columns(
+                pl.lit(None, pl.String if typed else pl.Null).alias(column)
+                for column in optional
+                if column in frame.collect_schema()
+            )
+            for name, frame in small().items()
+        }
+
+    assert_frame_equal(
+        compute(spec, without(typed=False)).collect(), compute(spec, without(typed=True)).collect()
+    )
 
 
 @listed

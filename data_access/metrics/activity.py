@@ -7,7 +7,7 @@ that makes a user active. Counts of people are never added up over periods.
 from __future__ import annotations
 
 from datetime import UTC, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     from data_access.window import Window
 
 __all__ = ["activity", "hourly", "movers", "sessions_by_period"]
+
+# columns that `activity` makes, so that none of the same name can be grouped by
+_TAKEN: Final = {
+    *("period", "events", "users", "sessions", "failures", "error_rate", "complete"),
+    *(WEIGHT, KEY, "session", "failed"),
+}
 
 
 @metric("events")
@@ -62,12 +68,18 @@ def activity(
 
     Errors
     ------
-    MetricError : when a column of `by` does not exist.
+    MetricError : when a column of `by` does not exist, or is one the result counts.
     WindowError : when `every` is not "1d", "1w" or "1mo".
     """
+    by = list(dict.fromkeys(by))
     for name in by:
         if not has_column(events, name):
             raise MetricError(f"The events have no column {name!r} to group by.")
+        if name in _TAKEN:
+            raise MetricError(
+                f"Events cannot be grouped by {name!r}: the counts use that name. "
+                "Rename the column first."
+            )
     rows = events.filter(window.widened(every).contains()).select(
         window.period(every=every).alias("period"), *by, *_counted(events)
     )

@@ -16,7 +16,6 @@ from data_access.metrics.common import (
     WEIGHT,
     earlier,
     event_predicate,
-    has_column,
     in_memory,
     packed,
     reduced,
@@ -119,7 +118,6 @@ def testers(events: pl.LazyFrame, errors: pl.LazyFrame, window: Window) -> pl.La
     errors : Float64, count; occurrences x weight.
     error_groups : Int64, count; distinct groups met.
     """
-    group = "group_hash" if has_column(errors, "group_hash") else "stack_hash"
     own = (user_key(), pl.col(USER, TIMESTAMP, "user_tier", EVENT_ID))
     inside = window.contains()
     known = [window.before(), pl.col(USER).is_not_null()]
@@ -134,7 +132,7 @@ def testers(events: pl.LazyFrame, errors: pl.LazyFrame, window: Window) -> pl.La
     met = weighted(errors.filter(*known)).select(
         *own,
         pl.when(inside).then(pl.col("occurrences").fill_null(1) * pl.col(WEIGHT)).alias("errors"),
-        pl.when(inside).then(group).alias("group"),
+        pl.when(inside).then("group_hash").alias("group"),
     )
     ids = pl.concat([frame.select(KEY, TIMESTAMP, "user_tier", EVENT_ID) for frame in (did, met)])
 

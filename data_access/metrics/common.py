@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import polars as pl
 
+from data_access.schema import SCHEMAS, TIME
+
 if TYPE_CHECKING:
     from data_access.window import Window
 
@@ -25,6 +27,7 @@ __all__ = [
     "WEIGHT",
     "Event",
     "MetricError",
+    "completed",
     "distinct_of",
     "duration",
     "earlier",
@@ -169,6 +172,62 @@ def event_label(event: Event) -> str:
 
 
 # --- columns ---------------------------------------------------------------------------------
+
+# what a column says that was not written, for those that came after the v2.0 schema; in this order
+_DEFAULTS: Final[dict[str, pl.Expr]] = {
+    EVENT_ID: pl.lit(None, pl.String),
+    WEIGHT: pl.lit(1.0),
+    "release": pl.lit(None, pl.String),
+    "occurrences": pl.lit(1, pl.Int64),
+    "first_at": pl.col(TIMESTAMP),
+    "last_at": pl.col(TIMESTAMP),
+    "stack_hash": pl.lit(None, pl.String),
+    "group_hash": pl.col("stack_hash"),
+    "hash_version": pl.lit(None, pl.Int64),
+}
+
+
+def completed(frame: pl.LazyFrame | pl.DataFrame, table: str) -> pl.LazyFrame:
+    """Return a frame of a table with the columns that came after the v2.0 schema, in our types.
+
+    A frame as `scan` returns it comes back as it is. Another one gets what it lacks: weight and
+    occurrences are 1, a run begins and ends at its timestamp, the group is the stack_hash, and
+    release, event_id and hash_version are null. Times become UTC milliseconds, naive ones being
+    UTC; a column that holds nothing but null, and a number, take the type they have in `scan`.
+
+    Parameters
+    ----------
+    frame : at least the columns of the v2.0 schema that the metric reads.
+    table : "events", "errors", "traces" or "sessions".
+    """
+    plan = frame.lazy()
+    have, want = plan.collect_schema(), SCHEMAS[table]
+    if have == want:
+        return plan
+    typed = [
+        _as_type(name, have[name], dtype)
+        for name, dtype in want.items()
+        if name in have and have[name] != dtype
+    ]
+    plan = plan.with_columns(typed) if typed else plan
+    for name, value in _DEFAULTS.items():
+        if name in want and name not in have:
+            plan = plan.with_columns(value.alias(name))
+    return plan
+
+
+def _as_type(name: str, have: pl.DataType, want: pl.DataType) -> pl.Expr:
+    """Return the column in the type we use, where that loses nothing; else as it is."""
+    column = pl.col(name)
+    if want == TIME and have.is_temporal():
+        if isinstance(have, pl.Datetime) and have.time_zone is not None:
+            return column.cast(TIME)
+        return column.cast(pl.Datetime("ms")).dt.replace_time_zone("UTC")
+    if have == pl.Null or (have.is_numeric() and want == pl.Float64):
+        return column.cast(want)
+    if have.is_integer() and want == pl.Int64:
+        return column.cast(want)
+    return column
 
 
 def earlier(window: Window) -> pl.Expr:

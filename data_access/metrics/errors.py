@@ -17,7 +17,6 @@ from data_access.metrics.common import (
     WEIGHT,
     distinct_of,
     earlier,
-    has_column,
     in_memory,
     reduced,
     weight_of,
@@ -213,9 +212,8 @@ def error_occurrences(errors: pl.LazyFrame, window: Window, *, group: str) -> pl
     stack_trace : String.
     metadata : String; JSON.
     """
-    hash_column = GROUP if has_column(errors, GROUP) else "stack_hash"
     return (
-        errors.filter(window.contains(), pl.col(hash_column) == group)
+        errors.filter(window.contains(), pl.col(GROUP) == group)
         .select(
             *("timestamp", "event_id", "error_type", "error_message", "severity", "occurrences"),
             *("first_at", "last_at", "user_id_hash", "user_tier", "session_id", "channel"),
@@ -289,8 +287,6 @@ def _by_release(used: pl.DataFrame, broken: pl.DataFrame, before: pl.DataFrame) 
 
 def _grouped(errors: pl.LazyFrame) -> pl.LazyFrame:
     """Return the rows with group_hash, weight, and occurrences times weight as Float64."""
-    if not has_column(errors, GROUP):
-        errors = errors.with_columns(pl.col("stack_hash").alias(GROUP))
     return weighted(errors).with_columns(
         pl.col("occurrences").fill_null(1).cast(pl.Float64) * pl.col("weight")
     )

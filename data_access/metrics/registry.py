@@ -1,14 +1,20 @@
 """How a metric is listed: its function, the tables it reads and how far back it looks.
 
-The function stays a plain function; everything a cell shows about it comes from its source.
+The function stays a plain function, called with its frames completed (`completed`); everything
+a cell shows about it comes from its source.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+import polars as pl
+
+from data_access.metrics.common import completed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,10 +70,27 @@ Function = TypeVar("Function", bound="Callable[..., Any]")
 
 
 def metric(*sources: str, lookback_days: int = 0) -> Callable[[Function], Function]:
-    """List a metric function in METRICS under its own name."""
+    """List a metric function in METRICS under its own name.
+
+    Its frames come first, named as its sources; each is completed before the function sees it.
+    """
 
     def enlist(function: Function) -> Function:
-        METRICS[function.__name__] = Metric(function.__name__, function, sources, lookback_days)
-        return function
+        @functools.wraps(function)
+        def compute(*given: object, **options: object) -> object:
+            frames = [_completed(*pair) for pair in zip(given, sources, strict=False)]
+            named = {
+                name: _completed(value, name) if name in sources else value
+                for name, value in options.items()
+            }
+            return function(*frames, *given[len(frames) :], **named)
+
+        METRICS[function.__name__] = Metric(function.__name__, compute, sources, lookback_days)
+        return cast("Function", compute)
 
     return enlist
+
+
+def _completed(frame: object, table: str) -> object:
+    """Return the frame completed; anything else is the function's own to refuse."""
+    return completed(frame, table) if isinstance(frame, pl.LazyFrame | pl.DataFrame) else frame

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pages.components.view import View
 
 SURPRISE: Final = 5.0  # movers beyond this many units of noise are worth a sentence
+HARM: Final = 1.5  # something got worse is as much news as an improvement this much larger
 QUIET_DAYS: Final = 14
 UNLUCKY_SHARE: Final = 0.2  # a fifth of all errors on one person is news
 HEAVY_SHARE: Final = 0.4  # so are two fifths in one group
@@ -25,14 +26,14 @@ CROWD_MIN: Final = 3  # of two, somebody always has most
 
 
 def slower(view: View, *, most: int = 2) -> list[str]:
-    """Say which operation's p95 stepped, when, and with which release."""
+    """Say which operation's p95 stepped, when, and with which release: harm first."""
     found = view.load("shifts")
-    order = found.with_columns(pl.col("ratio").log().abs().alias("_size"))
+    ratio = pl.col("ratio")
+    order = _harm_first(found, worse=ratio > 1, size=ratio.log().abs())
     return [
-        f"p95 of **{text.escaped(name)}** {_times(ratio)} on {_on(day, view)}, "
+        f"p95 of **{text.escaped(name)}** {_times(times)} on {_on(day, view)}, "
         f"from {text.duration(before)} to {text.duration(after)}{_with(release)}."
-        for name, day, ratio, before, after, release in order.sort("_size", descending=True)
-        .head(most)
+        for name, day, times, before, after, release in order.head(most)
         .select(
             "operation_name",
             "day",
@@ -46,10 +47,10 @@ def slower(view: View, *, most: int = 2) -> list[str]:
 
 
 def failing(view: View, *, most: int = 1) -> list[str]:
-    """Say for which event the error rate stepped, when, and with which release."""
+    """Say for which event the error rate stepped: the one that brought most failures first."""
     found = view.load("error_shifts")
-    size = (pl.col("error_rate_after") - pl.col("error_rate_before")).abs()
-    rows = found.with_columns(size.alias("_size")).sort("_size", descending=True).head(most)
+    excess = pl.col("excess")
+    rows = _harm_first(found, worse=excess > 0, size=excess.abs()).head(most)
     return [
         f"The error rate of **{text.escaped(name)}** {'rose' if after > before else 'fell'} from "
         f"{text.percent(before)} to {text.percent(after)} on {_on(day, view)}{_with(release)}."
@@ -143,6 +144,13 @@ def heaviest(view: View) -> list[str]:
     place = text.escaped(top["culprit"] or "an unknown place")
     share = text.percent(top["occurrences"] / total)
     return [f"**{text.escaped(top['error_type'])}** in {place} is {share} of all errors."]
+
+
+def _harm_first(steps: pl.DataFrame, *, worse: pl.Expr, size: pl.Expr) -> pl.DataFrame:
+    """Return the steps by size: what a release made worse, then the rest, harm counting more."""
+    released = worse & pl.col("release").is_not_null()
+    weighed = size * pl.when(worse).then(HARM).otherwise(1.0)
+    return steps.sort(released, weighed, descending=True, maintain_order=True)
 
 
 def _times(ratio: float) -> str:
