@@ -195,20 +195,20 @@ _ACTIVATION: Final = f"""WITH n AS (SELECT user_id_hash u, min(timestamp) f FROM
         SELECT step, count(t) users, count(t) / first(count(t)) OVER (ORDER BY step) rate,
             median(epoch(t - f)) AS secs FROM s GROUP BY step ORDER BY step"""
 _SHIFTS: Final = f"""WITH p AS (SELECT operation_name o, {_DAY} AS day, count(*) n,
-            quantile_cont(duration_ms, 0.95) v FROM traces
-            WHERE {_IN} AND duration_ms IS NOT NULL GROUP BY ALL),
+            quantile_cont(duration_ms, 0.95) v FROM traces WHERE duration_ms IS NOT NULL
+            AND timestamp >= {_START} - INTERVAL 14 DAY AND timestamp < {_END} GROUP BY ALL),
         x AS (SELECT o, day, v, median(v) OVER b before, median(v) OVER a after,
             avg(ln(v)) OVER b l, avg(ln(v)) OVER a r, count(*) OVER b m, count(*) OVER a k,
             sum(n) OVER b i, sum(n) OVER a j FROM p
             WINDOW b AS (PARTITION BY o ORDER BY day
-                RANGE BETWEEN INTERVAL 28 DAY PRECEDING AND INTERVAL 1 DAY PRECEDING),
+                RANGE BETWEEN INTERVAL 14 DAY PRECEDING AND INTERVAL 1 DAY PRECEDING),
             a AS (PARTITION BY o ORDER BY day
-                RANGE BETWEEN CURRENT ROW AND INTERVAL 27 DAY FOLLOWING)),
-        s AS (SELECT o, arg_max(struct_pack(day, before, after),
+                RANGE BETWEEN CURRENT ROW AND INTERVAL 13 DAY FOLLOWING)),
+        s AS (SELECT o, after > before AS up, arg_max(struct_pack(day, before, after),
             (abs(r - l) * sqrt(m * k / (m + k)), -epoch(day))) s FROM x
             WHERE least(m, k) >= 3 AND least(i, j) >= 50 AND abs(v - after) < abs(v - before)
             AND greatest(after / before, before / after) >= 1.5 AND abs(after - before) >= 20
-            GROUP BY o),
+            AND day >= DATE '{window_of().start}' GROUP BY ALL),
         f AS (SELECT release, min(timestamp)::DATE AS first_day FROM traces
             WHERE timestamp < {_END} AND release <> '' GROUP BY 1)
         SELECT o, s.day, s.after / s.before, s.before, s.after, arg_max(release, first_day)
