@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    Locator,
+    Page,
+    TimeoutError,  # noqa: A004 - Playwright's own, the only one meant here
+    expect,
+    sync_playwright,
+)
 
 from data_access import Filters, scan
 from data_access import metrics as metric
@@ -35,6 +42,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PAGES = ("overview", "closed-beta", "open-beta", "tiers", "errors", "latency")
 START_S = 60
 SLOW_MS = 60_000
+TRIES_MAX = 5
 END = date(2026, 3, 1)  # the demo ends here, long ago: every span moves to its last day
 
 
@@ -159,6 +167,23 @@ def choose(page: Page, label: str, option: str) -> None:
     settle(page)
 
 
+def opened_list(page: Page, label: str) -> Locator:
+    """Open a list by keyboard and return its first option; scrolling closes an open list."""
+    box = page.get_by_role("combobox", name=re.compile(label))
+    first = page.get_by_role("option").first
+    for _ in range(TRIES_MAX):
+        box.scroll_into_view_if_needed()
+        page.wait_for_timeout(300)
+        box.press("ArrowDown")
+        try:
+            first.wait_for(timeout=3_000)
+        except TimeoutError:
+            page.keyboard.press("Escape")
+        else:
+            return first
+    pytest.fail(f"the list {label!r} did not open")
+
+
 def go(page: Page, name: str) -> None:
     page.get_by_test_id("stSidebarNav").get_by_role("link", name=name).click()
     page.wait_for_url(re.compile(name.lower().replace(" ", "-")))
@@ -261,8 +286,7 @@ def test_a_hostile_link_is_ignored_with_a_note(page, app, query):
 
 def test_an_error_is_followed_down_to_its_trace_with_the_filters_kept(page, app):
     visit(page, f"{app}/errors?tier=free")
-    page.get_by_role("combobox", name=re.compile("Group of errors")).press("ArrowDown")
-    first = page.get_by_role("option").first
+    first = opened_list(page, "Group of errors")
     kind = first.inner_text().partition(":")[0]
     first.click()
     page.wait_for_url(re.compile("group="))
