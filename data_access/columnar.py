@@ -180,7 +180,6 @@ class _Refresh:
         self.home = home
         self.progress = progress
         self.snapshot = Snapshot()
-        self.deleted: set[str] = set()  # ids somebody removed: no origin may show them
         self.loaded: dict[str, int] = {}
         self.untimed = 0  # rows still in SQLite whose time cannot be read
         self.own: sqlite3.Connection | None = None  # our database, while it can be asked
@@ -192,7 +191,6 @@ class _Refresh:
             if self.manifest.fact("layout") != LAYOUT or not self.manifest.is_whole():
                 self._start_over()
             self._database(open_files)
-            self.deleted = self.manifest.deleted()
             self._files()
             self._compact()
             for segment in self.manifest.segments():
@@ -471,10 +469,9 @@ class _Refresh:
         """Return the rows no origin has yet and nobody deleted, as a frame."""
         key = KEY[table]
         frame = typed(table, rows).unique(key, keep="first", maintain_order=True)
-        if self.deleted:
-            frame = frame.filter(~pl.col(key).is_in(list(self.deleted)))
         frame = frame.join(self.snapshot.tail[table], on=key, how="anti", maintain_order="left")
-        seen = _known_to(self.own, table, frame[key]) | self._known_to_segments(table, frame)
+        seen = self.manifest.deleted(frame[key]) | _known_to(self.own, table, frame[key])
+        seen |= self._known_to_segments(table, frame)
         return frame.filter(~pl.col(key).is_in(list(seen))) if seen else frame
 
     def _known_to_segments(self, table: str, frame: pl.DataFrame) -> set[str]:

@@ -15,7 +15,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from data_access.filters import since_clause
-from data_access.frames import raw_schema, standard, typed
+from data_access.frames import raw_schema, standard
 from data_access.schema import SCHEMAS
 from ingest.vocabulary import TABLES, Refused, read_old_row
 
@@ -236,4 +236,13 @@ def lazy(
     return register_io_source(read, schema=SCHEMAS[table])
 
 
-__all__ = ["batches", "columns_of", "connect", "is_ours", "lazy", "read_old", "select", "typed"]
+__all__ = [
+    "batches",
+    "columns_of",
+    "connect",
+    "is_ours",
+    "lazy",
+    "read_old",
+    "rows_by_id",
+    "select",
+]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from data_access.schema import SCHEMAS, TIME
+from data_access.schema import SCHEMAS
 from ingest.stack_hash import HASH_VERSION, stack_hash
 from ingest.vocabulary import (
     ALIASES,
@@ -49,7 +49,7 @@ def typed(table: str, rows: Sequence[tuple[Any, ...]]) -> pl.DataFrame:
     """Return rows given in table column order as a frame of the table's schema.
 
     Values of another type than the column's become null; rows whose time cannot be read are left
-    out (`unreadable_times` counts them).
+    out.
     """
     if not rows:
         return empty(table)
@@ -131,4 +131,4 @@ def _hash(trace: str | None, kind: str | None, message: str | None) -> str:
     return stack_hash(trace or "", error_type=kind or "", message=message or "")
 
 
-__all__ = ["TIME", "empty", "raw_schema", "standard", "typed"]
+__all__ = ["empty", "raw_schema", "standard", "typed"]

@@ -17,6 +17,7 @@ import polars as pl
 from ingest.vocabulary import TABLES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 ROW_GROUP_ROWS: Final = 65_536
@@ -133,9 +134,11 @@ class Manifest:
         self.connection.execute("DELETE FROM segments WHERE origin = ?", (origin,))
         self.connection.execute("DELETE FROM origins WHERE origin = ?", (origin,))
 
-    def deleted(self) -> set[str]:
-        """Return the keys of rows somebody removed: no origin may show them."""
-        return {key for (key,) in self.connection.execute("SELECT key FROM deleted")}
+    def deleted(self, keys: Iterable[str]) -> set[str]:
+        """Return which of these are keys of rows somebody removed: no origin may show them."""
+        find = self.connection.execute
+        query = "SELECT 1 FROM deleted WHERE key = ?"
+        return {key for key in keys if find(query, (key,)).fetchone()}
 
     def add_deleted(self, keys: list[str]) -> None:
         """Remember keys of removed rows, for when the database itself cannot be asked."""

@@ -52,7 +52,6 @@ _SQLITE_HEADER: Final = b"SQLite format 3\0"
 
 # one line of a file: its number, and its rows or why it was refused
 Parsed = tuple[int, "list[Row] | Quarantined"]
-Progress = "Callable[[LoadSummary, int, int], None]"
 
 
 class CannotLoad(RuntimeError):  # noqa: N818 - names the situation
