@@ -136,10 +136,6 @@ def _loaded_bytes(connection: sqlite3.Connection) -> dict[str, int]:
     return dict(connection.execute("SELECT path, loaded_bytes FROM telemetry_log_files"))
 
 
-def _time(table: str) -> str:
-    return "start_time" if table == "sessions" else "timestamp"
-
-
 def _max_id(connection: sqlite3.Connection, table: str) -> int:
     row = connection.execute(f"SELECT max(id) FROM {TABLES[table].sql_name}").fetchone()
     return int(row[0] or 0)
@@ -313,7 +309,9 @@ class _Refresh:
             self._make_segments(connection, table, mark, highest)
         elif highest > mark:
             self.snapshot.database_rows[table] = (mark, highest)
-            sql, values = database.select(table, [KEY[table], _time(table)], above=mark)
+            sql, values = database.select(
+                table, [KEY[table], TABLES[table].time_column], above=mark
+            )
             rows = connection.execute(sql, values).fetchall()
             self.untimed += sum(parse_time(moment) is None for _, moment in rows)
             self._claim(table, pl.Series([key for key, _ in rows], dtype=pl.String))
@@ -329,6 +327,7 @@ class _Refresh:
             nonlocal first
             if held:
                 self._flush(table, pl.concat(held), first, last)
+                self.manifest.set_fact(f"watermark-{table}", last)
                 held.clear()
                 first = 0
 
@@ -345,8 +344,6 @@ class _Refresh:
                     flush()
         except sqlite3.OperationalError:
             flush()  # locked, say: the rest comes with a later refresh
-            if last:
-                self.manifest.set_fact(f"watermark-{table}", last)
             raise
         except sqlite3.DatabaseError as error:
             self.manifest.set_fact("damaged", str(error))

@@ -196,7 +196,6 @@ def lazy(
 
     Only the columns a query needs are read, and the filters' WHERE rides along.
     """
-    time_column = "start_time" if table == "sessions" else "timestamp"
     where, values = (
         since_clause(table, since) if filters is None else filters.where(table, since=since)
     )
@@ -211,7 +210,10 @@ def lazy(
         if predicate is not None:
             wanted += [name for name in predicate.meta.root_names() if name not in wanted]
         # the time always: a row without a readable one is no row, whatever is asked of it
-        needed = [time_column, *(name for one in wanted for name in _NEEDS.get(one, (one,)))]
+        needed = [
+            TABLES[table].time_column,
+            *(name for one in wanted for name in _NEEDS.get(one, (one,))),
+        ]
         columns = [name for name in TABLES[table].column_names if name in needed]
         sql, parameters = select(
             table, columns, above=above, up_to=up_to, where=where, values=values

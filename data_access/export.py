@@ -86,7 +86,7 @@ def to_excel(frame: pl.DataFrame, *, about: str = "") -> bytes:
 FORMATS: Final[dict[str, tuple[str, Callable[..., bytes], str]]] = {
     "csv": ("CSV", to_csv, "text/csv"),
     "parquet": ("Parquet", to_parquet, "application/vnd.apache.parquet"),
-    "jsonl": ("JSON lines", to_jsonl, "application/x-ndjson"),
+    "jsonl": ("JSONL", to_jsonl, "application/x-ndjson"),
     "xlsx": (
         "Excel",
         to_excel,

@@ -9,16 +9,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urlencode
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
 
-from data_access.window import Window, WindowError
+from data_access.window import Window, WindowError, known_timezone
 from ingest.vocabulary import (
     ALIASES,
     BRANCH_CREATE_NAMES,
     CHANNEL_ALIASES,
     CHANNELS,
+    TABLES,
     TIERS,
     CortexEventName,
 )
@@ -157,7 +157,7 @@ class Filters:
             )
         except WindowError as error:
             notes.append(f"Ignored the dates in the link: {error}")
-            window = Window.last(28, today or now.date(), timezone=_known_zone(timezone))
+            window = Window.last(28, today or now.date(), timezone=known_timezone(timezone))
         chosen = {}
         for name, dimension in DIMENSIONS.items():
             allowed = dimension.closed or (known or {}).get(name)
@@ -212,7 +212,7 @@ def since_clause(table: str, since: datetime | None) -> tuple[str, list[object]]
         eve = (since - timedelta(days=1)).strftime("%Y-%m-%d")
     except OverflowError:
         eve = "0001-01-01"
-    return f"{'start_time' if table == 'sessions' else 'timestamp'} >= ?", [eve]
+    return f"{TABLES[table].time_column} >= ?", [eve]
 
 
 def _spellings(name: str, values: tuple[str, ...]) -> list[str]:
@@ -243,14 +243,6 @@ def _parse(query: str | Mapping[str, Sequence[str]], notes: list[str]) -> dict[s
             continue
         asked.setdefault(name, []).append(value)
     return asked
-
-
-def _known_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return "UTC"
-    return name
 
 
 def _one(asked: dict[str, list[str]], name: str) -> str | None:

@@ -68,7 +68,7 @@ def standard(table: str, frame: pl.DataFrame) -> pl.DataFrame:
             if columns[name].frame in ("time", "flag")
         ]
     )
-    time_column = "start_time" if table == "sessions" else "timestamp"
+    time_column = TABLES[table].time_column
     if time_column in frame.columns:
         frame = frame.filter(pl.col(time_column).is_not_null())
     if "channel" in frame.columns:

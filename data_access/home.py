@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from data_access.errors import DataUnavailable, Problem
+from data_access.window import known_timezone
 from ingest.vocabulary import (
     COLUMNAR_FOLDER,
     DATABASE_FILE,
@@ -201,12 +201,10 @@ def _names(value: object, wrong: list[str]) -> tuple[str, ...]:
 
 
 def _timezone(value: object, wrong: list[str]) -> str:
-    try:
-        ZoneInfo(str(value))
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+    known = known_timezone(str(value))
+    if known != str(value):
         wrong.append("timezone")
-        return "UTC"
-    return str(value)
+    return known
 
 
 def _week(value: object, wrong: list[str]) -> str:

@@ -24,7 +24,7 @@ ROW_GROUP_ROWS: Final = 65_536
 LOCK_TIMEOUT_S: Final = 60.0
 ORPHAN_AGE_S: Final = 600  # a replaced file may still be read by a plan made a moment ago
 # what tells two rows of a table apart
-KEY: Final = {name: "session_id" if name == "sessions" else "event_id" for name in TABLES}
+KEY: Final = {name: table.key for name, table in TABLES.items()}
 
 _MANIFEST: Final = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -96,8 +96,7 @@ class Manifest:
     def add(self, source: str, origin: str, frame: pl.DataFrame, first: int, last: int) -> None:
         """Write a frame as a new segment, sorted by time."""
         name = f"{source}-{uuid.uuid4().hex}.parquet"
-        time_column = "start_time" if source == "sessions" else "timestamp"
-        frame.sort(time_column, KEY[source]).write_parquet(
+        frame.sort(TABLES[source].time_column, KEY[source]).write_parquet(
             self.folder / name, row_group_size=ROW_GROUP_ROWS, compression="zstd"
         )
         self.connection.execute(

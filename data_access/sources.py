@@ -18,6 +18,7 @@ from data_access.errors import Problem, counted
 from data_access.filters import DIMENSIONS, STAGES
 from data_access.home import Home, Settings, open_home, settings
 from data_access.schema import SCHEMAS
+from ingest.vocabulary import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,8 +109,8 @@ def scan(
     state = _state(home)
     frame = _everything(state, table, since=since, filters=filters)
     if since is not None:
-        time_column = "start_time" if table == "sessions" else "timestamp"
-        frame = frame.filter(pl.col(time_column) >= pl.lit(since).cast(pl.Datetime("ms", "UTC")))
+        moment = pl.col(TABLES[table].time_column)
+        frame = frame.filter(moment >= pl.lit(since).cast(pl.Datetime("ms", "UTC")))
     if filters is not None:
         predicate = filters.predicate(table)
         if predicate is not None:

@@ -60,12 +60,10 @@ class Window:
             raise WindowError(
                 f"Weeks start on {' or '.join(_WEEK_STARTS)}, not on {self.week_starts_on!r}."
             )
-        try:
-            ZoneInfo(self.timezone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        if known_timezone(self.timezone) != self.timezone:
             raise WindowError(
                 f"Unknown timezone {self.timezone!r}. Use an IANA name such as Europe/Berlin."
-            ) from error
+            )
 
     @classmethod
     def last(
@@ -215,6 +213,15 @@ class Window:
             {"period": periods, "complete": complete},
             schema={"period": pl.Date, "complete": pl.Boolean},
         )
+
+
+def known_timezone(name: str) -> str:
+    """Return the name if it is a timezone's, else UTC; hostile names are no timezone either."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return "UTC"
+    return name
 
 
 def _check_period(every: str) -> None:

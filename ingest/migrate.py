@@ -38,11 +38,10 @@ def _create_table(table: Table) -> str:
 
 def _triggers(table: Table) -> list[str]:
     """Write down what was deleted or changed, so that copies drop it and a replay obeys."""
-    key = "session_id" if table.name == "sessions" else "event_id"
     return [
         f"CREATE TRIGGER {table.sql_name}_{kind}d AFTER {kind.upper()} ON {table.sql_name} BEGIN\n"
         f"  INSERT INTO telemetry_changes (source, row_id, event_id, kind)\n"
-        f"  VALUES ('{table.name}', OLD.id, OLD.{key}, '{kind}d');\nEND"
+        f"  VALUES ('{table.name}', OLD.id, OLD.{table.key}, '{kind}d');\nEND"
         for kind in ("delete", "update")
     ]
 
@@ -50,10 +49,10 @@ def _triggers(table: Table) -> list[str]:
 def _tables(connection: sqlite3.Connection) -> None:
     """Create every table, its time index and its triggers."""
     for table in TABLES.values():
-        time_column = "start_time" if table.name == "sessions" else "timestamp"
         connection.execute(_create_table(table))
         connection.execute(
-            f"CREATE INDEX idx_{table.sql_name}_{time_column} ON {table.sql_name} ({time_column})"
+            f"CREATE INDEX idx_{table.sql_name}_{table.time_column} "
+            f"ON {table.sql_name} ({table.time_column})"
         )
     for statement in _BOOKKEEPING:
         connection.execute(statement)

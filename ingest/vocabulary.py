@@ -221,6 +221,16 @@ class Table:
         """Names of the columns a writer fills, in table order."""
         return tuple(column.name for column in self.columns)
 
+    @property
+    def key(self) -> str:
+        """Name of the column that tells two rows apart."""
+        return "session_id" if self.name == "sessions" else "event_id"
+
+    @property
+    def time_column(self) -> str:
+        """Name of the column that says when."""
+        return "start_time" if self.name == "sessions" else "timestamp"
+
 
 _EVENT_ID = Column("event_id", "TEXT NOT NULL UNIQUE DEFAULT (lower(hex(randomblob(16))))", "text")
 _TIMESTAMP = Column("timestamp", "TEXT NOT NULL", "time")

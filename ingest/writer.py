@@ -45,7 +45,7 @@ _INSERTS: Final = {
     name: (
         f"INSERT INTO {table.sql_name} ({', '.join(table.column_names)}) "
         f"VALUES ({', '.join('?' * len(table.columns))}) "
-        f"ON CONFLICT ({'session_id' if name == 'sessions' else 'event_id'}) DO NOTHING"
+        f"ON CONFLICT ({table.key}) DO NOTHING"
     )
     for name, table in TABLES.items()
 }

@@ -263,7 +263,7 @@ def _files(view: View, made: Cell, data: Data) -> None:
     about = text.period_and_filters(view.filters, today=view.today)
     stem = f"{made.slug}-{view.window.start}-{view.last_shown_day()}"
     with st.container(horizontal=True):
-        for label, (write, suffix, mime) in FORMATS.items():
+        for suffix, (label, write, mime) in export.FORMATS.items():
             st.download_button(
                 label,
                 data=partial(write, frame, about=about),
@@ -272,15 +272,3 @@ def _files(view: View, made: Cell, data: Data) -> None:
                 on_click="ignore",
                 key=f"export-{made.slug}-{suffix}",
             )
-
-
-FORMATS: Final = {
-    "CSV": (export.to_csv, "csv", "text/csv"),
-    "Parquet": (export.to_parquet, "parquet", "application/vnd.apache.parquet"),
-    "JSONL": (export.to_jsonl, "jsonl", "application/x-ndjson"),
-    "Excel": (
-        export.to_excel,
-        "xlsx",
-        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    ),
-}

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from data_access.filters import DIMENSIONS, SPAN_DEFAULT, SPANS, VALUE_CHARS_MAX, Filters
-from data_access.window import Window, WindowError
+from data_access.window import Window, known_timezone
 from pages.components import text
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ OWN: Final = ("group", "operation")  # filters of a single page
 _OTHERS: Final = (*OWN, "embed", "embed_options")  # and what Streamlit itself reads
 _PERIODS: Final = {"week": "1w", "month": "1mo"}
 _TRUTH: Final = ("true", "false")
-_ANY_DAY: Final = date(2026, 1, 1)
 _ASKED: Final = "_asked"
 _NOTES: Final = "_notes"
 _SHOWN: Final = "_shown"
@@ -88,7 +87,9 @@ def sidebar(facts: Facts | None, *, now: datetime, today: date) -> Choice:
     )
     moment = _to_the_minute(now)
     if end < today:  # 24 hours end with the last day that has data, or with this minute
-        moment = Window(end, end + timedelta(days=1), timezone=_zone(place["timezone"])).closes_at
+        moment = Window(
+            end, end + timedelta(days=1), timezone=known_timezone(place["timezone"])
+        ).closes_at
     filters = Filters.from_query(values, today=end, now=moment, timezone=place["timezone"])
     st.session_state[_SHOWN] = (filters.window.start, filters.window.end - timedelta(days=1))
     notes = (*_notes(asked, values, offered, facts), *filters.notes, *note)
@@ -294,14 +295,6 @@ def _to_the_minute(now: datetime) -> datetime:
 
 def _week(name: str) -> str:
     return name if name == "sunday" else "monday"
-
-
-def _zone(name: str) -> str:
-    try:
-        Window.last(1, _ANY_DAY, timezone=name)
-    except WindowError:
-        return "UTC"
-    return name
 
 
 def copy_link(url: str) -> None:

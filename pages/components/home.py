@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from data_access.home import HOME_DEFAULT, HOME_VARIABLE
+
 _SERVER_FILE: Final = "app.py"
 
 
@@ -23,4 +25,4 @@ def chosen() -> str:
     paths = [argument for argument in arguments if not argument.startswith("-")]
     if Path(launcher).name == _SERVER_FILE and paths:
         return paths[0]
-    return os.environ.get("TELEMETRY_HOME") or "telemetry"
+    return os.environ.get(HOME_VARIABLE) or HOME_DEFAULT
