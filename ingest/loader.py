@@ -1,6 +1,7 @@
 """Brings files into a home: JSON lines, CSV and older databases, in batches, with a full account.
 
-Every line ends as accepted, duplicate or quarantined; nothing else can happen to one.
+Every line ends as accepted, duplicate or quarantined; nothing else can happen to one. What a line
+says in free words is scrubbed before it is stored: it was written by somebody else's code.
 """
 
 from __future__ import annotations
@@ -15,20 +16,25 @@ import zlib
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
+from ingest import scrub
 from ingest.migrate import is_old, open_database
+from ingest.salt import read_salt
+from ingest.settings import read_settings
 from ingest.vocabulary import (
     DATABASE_FILE,
     LOG_FOLDER,
-    SALT_FILE,
+    METADATA_CHARS_MAX,
+    QUARANTINE_CHARS_MAX,
     TABLES,
     LineIds,
     Refused,
     Row,
     is_gzip,
+    parse_json,
     read_old_row,
     read_row,
 )
@@ -36,22 +42,34 @@ from ingest.writer import (
     Quarantined,
     insert_quarantined,
     insert_rows,
-    parse_line,
     quarantined,
     replay,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
+
+    from ingest.vocabulary import MetadataKey
 
 BATCH_LINES: Final = 10_000
 CSV_FIELD_CHARS_MAX: Final = 16 * 1024 * 1024
 REASONS_SHOWN_MAX: Final = 20
+REDACTED_CACHED_MAX: Final = 4_096
+CACHED_CHARS_MAX: Final = 200
 _SQLITE_HEADER: Final = b"SQLite format 3\0"
 
 # one line of a file: its number, and its rows or why it was refused
 Parsed = tuple[int, "list[Row] | Quarantined"]
+
+
+class ReadRecord(Protocol):
+    """Makes rows of one record: `vocabulary.read_row`, or one that knows an older spelling."""
+
+    def __call__(
+        self, raw: object, *, event_id: Callable[[], str] | None = None, salt: bytes = b""
+    ) -> list[Row]:
+        """Return the rows of a record, or raise Refused."""
 
 
 class CannotLoad(RuntimeError):  # noqa: N818 - names the situation
@@ -79,7 +97,13 @@ class LoadSummary:
 
 
 def load(
-    path: Path, home: Path, *, progress: Callable[[LoadSummary, int, int], None] | None = None
+    path: Path,
+    home: Path,
+    *,
+    name: str = "",
+    salt: bytes | None = None,
+    read: ReadRecord = read_row,
+    progress: Callable[[LoadSummary, int, int], None] | None = None,
 ) -> LoadSummary:
     """Load one file into a home and return the account of its lines.
 
@@ -87,6 +111,9 @@ def load(
     ----------
     path : JSON lines or CSV, plain or gzip, or an SQLite database of an older system or of ours.
     home : the telemetry home; made when missing.
+    name : what the account calls the file, when not by its own name.
+    salt : for records that carry a raw user id; the home's own when not given.
+    read : makes rows of a record of JSON lines or CSV.
     progress : called after each batch with the account so far, and bytes (or rows) done and all.
 
     Raises
@@ -97,9 +124,13 @@ def load(
         raise CannotLoad(f"There is no file at {path}. Check the name and load it again.")
     if not os.access(path, os.R_OK):
         raise CannotLoad(f"{path} may not be read by this user. Ask its owner, then load it again.")
-    summary = LoadSummary(path.name)
+    summary = LoadSummary(name or path.name)
+    scrubber = _Scrubber(read_settings(home).metadata)
+    reader = _Reader(summary.file, read_salt(home, {}) if salt is None else salt, read)
     with closing(open_database(home / DATABASE_FILE)) as connection:
-        for parsed, done, total in _parsed(path, _salt(home), summary):
+        for parsed, done, total in _parsed(path, reader, summary):
+            for _, one in parsed:
+                scrubber.clean(one)
             _store(connection, summary, parsed)
             if progress is not None:
                 progress(summary, done, total)
@@ -122,11 +153,70 @@ def replay_log(home: Path) -> int:
     return added
 
 
-def _salt(home: Path) -> bytes:
-    try:
-        return (home / SALT_FILE).read_bytes().strip()
-    except OSError:
-        return b""
+_CLEANED: Final = ("metadata", "error_message", "stack_trace")
+_PLACES: Final = {
+    name: {column: table.column_names.index(column) for column in _CLEANED}
+    if name == "errors"
+    else {"metadata": table.column_names.index("metadata")}
+    for name, table in TABLES.items()
+    if "metadata" in table.column_names
+}
+_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str).encode
+
+
+@dataclass(slots=True)
+class _Scrubber:
+    """Takes what is personal out of the free words of rows and refused lines.
+
+    `allow` are the metadata keys the team knows; a value of one, of its kind and size, stays as it
+    is. Any other key keeps its place with a redacted value.
+    """
+
+    allow: Mapping[str, MetadataKey]
+
+    def clean(self, parsed: list[Row] | Quarantined) -> None:
+        """Scrub one line's rows, or the text it was refused with, in place."""
+        if isinstance(parsed, Quarantined):
+            parsed.text = scrub.text(parsed.text, limit=QUARANTINE_CHARS_MAX)
+            parsed.reason = scrub.text(parsed.reason, limit=QUARANTINE_CHARS_MAX)
+            return
+        for row in parsed:
+            changed = {
+                place: self.cleaned(name, row.values[place])
+                for name, place in _PLACES.get(row.table, {}).items()
+                if row.values[place] not in (None, "", "{}")
+            }
+            if changed:
+                values = list(row.values)
+                for place, value in changed.items():
+                    values[place] = value
+                row.values = tuple(values)
+
+    def cleaned(self, name: str, value: str) -> str:
+        if name == "metadata":
+            return self.metadata(value)
+        return scrub.text(value) if name == "error_message" else scrub.stack(value)
+
+    def metadata(self, text: str) -> str:
+        """Return metadata with the values of unknown keys redacted; JSON in, JSON out."""
+        found = parse_json(text)
+        if not isinstance(found, dict):
+            return text
+        unknown = {key: value for key, value in found.items() if not self.is_known(key, value)}
+        if not unknown:
+            return text
+        known = {key: value for key, value in found.items() if key not in unknown}
+        text = _to_json(known | _redacted(unknown))
+        return text if len(text) <= METADATA_CHARS_MAX else _to_json(known)
+
+    def is_known(self, name: str, value: object) -> bool:
+        key = self.allow.get(name)
+        if key is None:
+            return False
+        if isinstance(value, str):
+            return key.kind == "text" and len(value) <= key.limit
+        # a number or a flag under any known name can hold nothing personal
+        return value is None or isinstance(value, (bool, int, float))
 
 
 def _store(connection: sqlite3.Connection, summary: LoadSummary, batch: list[Parsed]) -> None:
@@ -162,8 +252,52 @@ def _store(connection: sqlite3.Connection, summary: LoadSummary, batch: list[Par
             summary.flagged.update(flag for row in parsed for flag in row.flags)
 
 
+def _redacted(given: dict[str, Any]) -> dict[str, Any]:
+    """Redact metadata; a file says the same few words over and over, and they are remembered."""
+    found: dict[str, Any] = {}
+    for key, value in given.items():
+        if isinstance(value, str) and len(value) > CACHED_CHARS_MAX:
+            found |= cast("dict[str, Any]", scrub.redact({key: value}))
+        elif value is None or isinstance(value, (str, bool, int, float)):
+            found |= _redacted_once(key, value)
+        else:
+            found |= cast("dict[str, Any]", scrub.redact({key: value}))
+    if len(found) == len(given):
+        return found
+    return cast("dict[str, Any]", scrub.redact(given))  # two keys look the same without secrets
+
+
+@lru_cache(maxsize=REDACTED_CACHED_MAX, typed=True)
+def _redacted_once(key: str, value: str | float | None) -> dict[str, Any]:
+    return cast("dict[str, Any]", scrub.redact({key: value}))
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Makes rows of the records of one file, or says why not."""
+
+    file: str
+    salt: bytes
+    read: ReadRecord
+
+    def line(self, line: bytes, number: int, event_id: Callable[[], str]) -> Parsed:
+        try:
+            return number, self.read(parse_json(line), event_id=event_id, salt=self.salt)
+        except Refused as refusal:
+            return number, quarantined(self.file, number, str(refusal), line)
+        except (ValueError, RecursionError) as error:
+            return number, quarantined(self.file, number, f"not JSON: {error}", line)
+
+    def record(self, record: dict[str, Any], number: int, ids: LineIds) -> Parsed:
+        line = json.dumps(record, ensure_ascii=False, default=str).encode("utf-8", "replace")
+        try:
+            return number, self.read(record, event_id=partial(ids.of, line), salt=self.salt)
+        except Refused as refusal:
+            return number, quarantined(self.file, number, str(refusal), line)
+
+
 def _parsed(
-    path: Path, salt: bytes, summary: LoadSummary
+    path: Path, reader: _Reader, summary: LoadSummary
 ) -> Iterator[tuple[list[Parsed], int, int]]:
     """Yield batches of parsed lines with how far the file is read and its length."""
     with path.open("rb") as file:
@@ -176,9 +310,9 @@ def _parsed(
     with path.open("rb") as raw:
         stream = gzip.GzipFile(fileobj=raw) if is_gzip(header) else raw
         if name.endswith((".csv", ".tsv")):
-            lines = _csv_lines(stream, path.name, salt, tab=name.endswith(".tsv"))
+            lines = _csv_lines(stream, reader, tab=name.endswith(".tsv"))
         else:
-            lines = _json_lines(stream, path.name, salt)
+            lines = _json_lines(stream, reader)
         lines = _to_the_fault(lines, summary)
         while batch := list(islice(lines, BATCH_LINES)):
             yield batch, raw.tell(), total
@@ -192,42 +326,32 @@ def _to_the_fault(lines: Iterator[Parsed], summary: LoadSummary) -> Iterator[Par
         summary.trouble = f"the file cannot be read to its end: {error}"
 
 
-def _json_lines(stream: Iterable[bytes], file: str, salt: bytes) -> Iterator[Parsed]:
+def _json_lines(stream: Iterable[bytes], reader: _Reader) -> Iterator[Parsed]:
     ids = LineIds()
     for number, line in enumerate(stream, 1):
         text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
         if text.strip():
-            event_id = partial(ids.of, line)
-            parsed = parse_line(text, file=file, number=number, event_id=event_id, salt=salt)
-            yield number, parsed
+            yield reader.line(text, number, partial(ids.of, line))
 
 
-def _csv_lines(stream: Any, file: str, salt: bytes, *, tab: bool) -> Iterator[Parsed]:  # noqa: ANN401 - either kind of binary file
+def _csv_lines(stream: Any, reader: _Reader, *, tab: bool) -> Iterator[Parsed]:  # noqa: ANN401 - either kind of binary file
     csv.field_size_limit(CSV_FIELD_CHARS_MAX)
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
-    reader = csv.DictReader(text, delimiter="\t" if tab else ",", restkey="more")
+    table = csv.DictReader(text, delimiter="\t" if tab else ",", restkey="more")
     ids = LineIds()
     try:
-        while (parsed := _csv_line(reader, file, ids, salt)) is not None:
-            yield reader.line_num, parsed
+        while True:
+            try:
+                record = next(table, None)
+            except csv.Error as error:
+                number = table.line_num
+                yield number, Quarantined(reader.file, number, f"not CSV: {error}", "")
+                continue
+            if record is None:
+                return
+            yield reader.record(record, table.line_num, ids)
     finally:
         text.detach()  # else the wrapper closes the stream under its reader
-
-
-def _csv_line(
-    reader: csv.DictReader[str], file: str, ids: LineIds, salt: bytes
-) -> list[Row] | Quarantined | None:
-    try:
-        record = next(reader, None)
-    except csv.Error as error:
-        return Quarantined(file, reader.line_num, f"not CSV: {error}", "")
-    if record is None:
-        return None
-    line = json.dumps(record, ensure_ascii=False, default=str).encode("utf-8", "replace")
-    try:
-        return read_row(record, event_id=partial(ids.of, line), salt=salt)
-    except Refused as refusal:
-        return quarantined(file, reader.line_num, str(refusal), line)
 
 
 def _old_rows(path: Path, summary: LoadSummary) -> Iterator[tuple[list[Parsed], int, int]]:

@@ -19,14 +19,18 @@ nothing. Truncating a trace keeps its hash as long as the `FRAMES_MAX` innermost
 every exception of the chain survive.
 """
 
-import hashlib
-import re
+from __future__ import annotations
+
 import unicodedata
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cache, lru_cache
-from typing import Final, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ingest.patterns import Lazy
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Callable
 
 __all__ = [
     "HASH_VERSION",
@@ -48,8 +52,13 @@ TEMPLATE_CHARS_MAX: Final = 240
 FRAMES_MAX: Final = 5  # innermost in-app frames; about what survives in 2 KB of a Python trace
 LIBRARY_FRAMES_MAX: Final = 3  # fewer, because they count only when nothing in-app is left
 CYCLE_FRAMES_MAX: Final = 12
-CHAIN_MAX: Final = 12
+CYCLE_WINDOW_FRAMES: Final = (
+    40  # innermost in-app frames in which an endless recursion is looked for
+)
+CHAIN_MAX: Final = 12  # different causes, those nearest to the root
+FAULTS_MAX: Final = 256  # exceptions read, equal ones included
 FRAMES_CACHED_MAX: Final = 4_096  # the same frames come again: 1.2x (Python) to 2.7x (JS) faster
+GENERIC_DEPTH_MAX: Final = 8
 TEMPLATE_PASSES_MAX: Final = 8  # masking is repeated until nothing changes; two passes are usual
 
 
@@ -67,19 +76,23 @@ class Frame(NamedTuple):
     entry: bool = False
 
 
-@dataclass
-class Fault:
+class Fault:  # a dataclass would load inspect: 10 ms of a host's start
     """One exception of a chain: its frames run from the crash outwards."""
 
-    type: str = ""
-    message: str = ""
-    frames: list[Frame] = field(default_factory=list)
-    location: str = ""
-    column: int = 0
+    __slots__ = ("boxed", "column", "frames", "location", "message", "type")
+
+    def __init__(
+        self, kind: str = "", *, frames: list[Frame] | None = None, column: int = 0
+    ) -> None:
+        self.type = kind
+        self.message = ""
+        self.frames = frames or []
+        self.location = ""
+        self.column = column
+        self.boxed = False
 
 
-@dataclass(frozen=True)
-class Explanation:
+class Explanation(NamedTuple):
     """Why a trace has its hash.
 
     Attributes
@@ -143,8 +156,11 @@ def explain(stack_trace: str, *, error_type: str = "", message: str = "") -> Exp
         )
         for fault, frames, template in zip(faults, chosen, templates, strict=True)
     ]
-    causes = sorted(set(prints[1:]) - {prints[0]})  # a set: equal siblings of a group count once
-    identity = "\x1e".join((prints[0], *causes))
+    # equal ones count once: siblings of a group, attempts of a retry loop
+    causes = [cause for cause in dict.fromkeys(prints[1:]) if cause != prints[0]]
+    identity = "\x1e".join((prints[0], *sorted(causes[-CHAIN_MAX:])))
+    import hashlib  # noqa: PLC0415 - 3 ms of OpenSSL that a host pays with its first error only
+
     digest = hashlib.blake2b(identity.encode("utf-8", "replace"), digest_size=8).hexdigest()
     return Explanation(
         frames=tuple(_shown(frame) for frames in chosen for frame in frames),
@@ -157,10 +173,9 @@ def explain(stack_trace: str, *, error_type: str = "", message: str = "") -> Exp
 
 # Which frames count -------------------------------------------------------------------------------
 
-_OVERFLOW = re.compile(
-    r"recursionerror|stackoverflow|stack overflow|maximum call stack|too much recursion"
-    r"|maximum recursion",
-    re.IGNORECASE,
+_OVERFLOW = (
+    *("recursionerror", "stackoverflow", "stack overflow", "maximum call stack"),
+    *("too much recursion", "maximum recursion"),
 )
 
 
@@ -182,13 +197,15 @@ def _chosen(fault: Fault, language: str) -> list[Frame]:
 
 
 def _overflowed(fault: Fault) -> bool:
-    return bool(_OVERFLOW.search(fault.type) or _OVERFLOW.search(fault.message[:LINE_CHARS_MAX]))
+    said = f"{fault.type}\n{fault.message[:LINE_CHARS_MAX]}".lower()
+    return any(words in said for words in _OVERFLOW)
 
 
 def _cycle(frames: list[Frame]) -> list[Frame]:
     """Return the functions that call each other, sorted: the stack may end in any of them."""
-    counts = Counter(frame.key for frame in frames if not frame.library)
-    repeated = {frame.key: frame for frame in frames if counts[frame.key] > 1}
+    in_app = [frame for frame in frames if not frame.library][:CYCLE_WINDOW_FRAMES]
+    counts = Counter(frame.key for frame in in_app)
+    repeated = {frame.key: frame for frame in in_app if counts[frame.key] > 1}
     return [repeated[key] for key in sorted(repeated)][:CYCLE_FRAMES_MAX]
 
 
@@ -224,10 +241,9 @@ def _simple_type(name: str, language: str) -> str:
 
 # Reading a trace ----------------------------------------------------------------------------------
 
-_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_CONTAINER_PREFIX = re.compile(
-    r"^[\w.-]+\s*\| "
-)  # docker compose writes `worker-1  | ` before each line
+_ANSI = Lazy(r"\x1b\[[0-9;]*[A-Za-z]")
+# docker compose writes `worker-1  | ` before each line, Android `E/AndroidRuntime(123): `
+_CONTAINER_PREFIX = Lazy(r"^(?:[\w.-]+\s*\| |[^\n]{0,60}?\bE[ /]AndroidRuntime(?:\( *\d+\))?: )")
 
 
 def _text(value: object) -> str:
@@ -236,7 +252,9 @@ def _text(value: object) -> str:
         value = bytes(value[: 4 * STACK_CHARS_MAX]).decode("utf-8", "replace")
     text = "" if value is None else value if isinstance(value, str) else str(value)
     if len(text) > STACK_CHARS_MAX:
-        text = f"{text[: STACK_CHARS_MAX // 2]}\n{text[-STACK_CHARS_MAX // 2 :]}"
+        start, end = text[: STACK_CHARS_MAX // 2], text[-STACK_CHARS_MAX // 2 :]
+        start = start[: start.rfind("\n")] if "\n" in start else start  # no line is cut in two
+        text = start + "\n" + end[end.find("\n") + 1 :]
     return text
 
 
@@ -250,7 +268,7 @@ def _parse(text: str) -> tuple[str, list[Fault]]:
                 fault for fault in parser(lines) if fault.frames or fault.type or fault.location
             ]
             if any(fault.frames or fault.location for fault in faults):
-                return language, faults[:1] + faults[1:][-CHAIN_MAX:]
+                return language, faults[:1] + faults[1:][-FAULTS_MAX:]
     return "", []
 
 
@@ -267,7 +285,7 @@ def _basename(path: str) -> str:
     return path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
 
 
-_LIBRARY_PATH = re.compile(
+_LIBRARY_PATH = Lazy(
     r"[\\/](?P<kept>(?:site-packages|dist-packages|node_modules)[\\/].*"
     r"|lib(?:64)?[\\/]python\d(?:\.\d+)?[\\/].*|Lib[\\/].*\.py|pkg[\\/]mod[\\/].*)$"
 )
@@ -300,12 +318,13 @@ _KEPT_MARKERS = (
 )
 
 
-_JS_BUILD_PART = re.compile(
+_JS_BUILD_PART = Lazy(
     r"chunk|bundle|min|prod|esm|cjs|umd|iife|legacy|development|production"
     r"|(?=[0-9a-f]*\d)[0-9a-f]{6,}|\d{3,}|\d+(?=$)"
 )
-_JS_VITE_HASH = re.compile(r"[-.](?=[\w-]*[A-Z\d])(?=[\w-]*[a-z\d])[\w-]{8}$")
-_JS_EXTENSION = re.compile(r"\.(?:[cm]?[jt]sx?|vue|svelte|html?|map)$")
+_JS_VITE_HASH = Lazy(r"[-.](?=[\w-]*[A-Z\d])(?=[\w-]*[a-z\d])[\w-]{8}$")
+_JS_PART = Lazy(r"([.~_-])")
+_JS_EXTENSION = Lazy(r"\.(?:[cm]?[jt]sx?|vue|svelte|html?|map)$")
 
 
 def _stem(path: str, language: str) -> str:
@@ -325,7 +344,7 @@ def _js_stem(name: str) -> str:
     hashed = _JS_VITE_HASH.search(name)
     if hashed and _looks_random(hashed.group()[1:]):
         name = name[: hashed.start()]
-    parts = re.split(r"([.~_-])", name)
+    parts = _JS_PART.split(name)
     kept = [
         part for index, part in enumerate(parts) if index % 2 or not _JS_BUILD_PART.fullmatch(part)
     ]
@@ -339,13 +358,13 @@ def _looks_random(word: str) -> bool:
 
 # Python -------------------------------------------------------------------------------------------
 
-_PY_FRAME = re.compile(r'File "(?P<file>[^"\n]+)", line \d+(?:, in (?P<function>.+))?')
-_PY_CELL = re.compile(r"^(?:Cell In|Input In) ?\[\d+\], (?:line \d+|in )")
-_PY_LIBRARY = re.compile(
+_PY_FRAME = Lazy(r'File "(?P<file>[^"\n]+)", line \d+(?:,? in (?P<function>.+))?')
+_PY_CELL = Lazy(r"^(?:Cell In|Input In) ?\[\d+\], (?:line \d+|in )")
+_PY_LIBRARY = Lazy(
     r"(?:^|[\\/])(?:site-packages|dist-packages|lib(?:64)?[\\/]python\d[\d.]*|Lib"
     r"|python\d[\d.]*\.zip)[\\/]|^<frozen "
 )
-_PY_CONSOLE_SCRIPT = re.compile(r"^(?!<)[^.]+$|\.exe$")
+_PY_CONSOLE_SCRIPT = Lazy(r"^(?!<)[^.]+$|\.exe$")
 _PY_NO_FRAME = frozenset({"<listcomp>", "<dictcomp>", "<setcomp>"})  # inlined since Python 3.12
 _PY_STANDARD = {
     "threading": {"_bootstrap", "_bootstrap_inner", "run"},
@@ -411,45 +430,147 @@ _PY_STANDARD = {
 }
 
 
+_PY_HEADER = "Traceback (most recent call last)"
+_PY_GROUP_HEADER = "Exception Group Traceback"
+_PY_INNERMOST_FIRST = "(most recent call first)"
+_PY_BOUNDARY = Lazy(
+    r"^\W*(?:The above exception was the direct cause of|During handling of the above exception,)"
+    r"|^[ |]*\+(?:-\+)?-{16}"
+)
+_PY_BOX = ("| ", "+ ")  # at the left of a group and its members
+_PY_BOX_CHARS = 4
+_PY_BARE = Lazy(r"^[\s|]*(?P<type>[A-Za-z_][\w.]*)(?:: (?P<message>.*))?$")
+
+
 def _parse_python(lines: list[str]) -> list[Fault]:
     """Read chained tracebacks and exception groups, whatever a log put before each line."""
-    faults: list[Fault] = []
-    open_fault: Fault | None = None
+    if any(_PY_INNERMOST_FIRST in line for line in lines):
+        return _parse_python_fatal(lines)
+    reader = _Tracebacks()
     for line in lines:
-        at = line.find("Traceback (most recent call last)")
-        if at >= 0:
-            at = (
-                line.find("Exception Group Traceback")
-                if "Exception Group Traceback" in line
-                else at
-            )
-            open_fault = Fault(column=at)
-            faults.append(open_fault)
+        if 'File "' in line and reader.read_frame(line):
             continue
-        found = _PY_FRAME.search(line) if 'File "' in line else None
-        if found:
-            if open_fault is None:
-                open_fault = Fault(column=max(found.start() - 2, 0))
-                faults.append(open_fault)
-            frame = _python_frame(found["file"], found["function"])
-            open_fault.frames.extend([frame] if frame else [])
-        elif open_fault and open_fault.frames and line[open_fault.column :][:1].strip(" \t"):
-            if _PY_CELL.match(line):
-                continue
-            open_fault.type, _, open_fault.message = line[open_fault.column :].partition(": ")
-            open_fault = None
+        if _PY_HEADER in line and reader.read_header(line):
+            continue
+        if not reader.read_type(line):
+            reader.read_between(line)
+    faults = reader.finish()
     for fault in faults:
         fault.frames.reverse()
-    return _python_outer_first(faults)
+    # frames that no exception follows are where a task was made, unless the trace was cut
+    return _python_outer_first([fault for fault in faults[:-1] if fault.type] + faults[-1:])
+
+
+class _Tracebacks:
+    """Reads line by line. `open` is the traceback whose frames are being read.
+
+    An exception that was never raised has no traceback: it is one `bare` line in its part of the
+    text, where parts end at the words between two exceptions of a chain or members of a group.
+    """
+
+    __slots__ = ("bare", "faults", "first_part", "open", "raised")
+
+    def __init__(self) -> None:
+        self.faults: list[Fault] = []
+        self.open: Fault | None = None
+        self.bare: Fault | None = None
+        self.raised = False
+        self.first_part = True
+
+    def read_header(self, line: str) -> bool:
+        group = line.find(_PY_GROUP_HEADER)
+        at = group if group >= 0 else line.find(_PY_HEADER)
+        if self._is_source(at):
+            return False
+        self._open(at)
+        return True
+
+    def read_frame(self, line: str) -> bool:
+        found = _PY_FRAME.search(line)
+        if not found or self._is_source(found.start() - 3):
+            return False
+        fault = self.open or self._open(0)
+        if not fault.frames:  # a log may write before the header alone
+            fault.column = max(found.start() - 2, 0)
+            fault.boxed = line[: fault.column].endswith(_PY_BOX)
+        frame = _python_frame(found["file"], found["function"])
+        fault.frames.extend([frame] if frame else [])
+        return True
+
+    def read_type(self, line: str) -> bool:
+        fault = self.open
+        if fault is None or not fault.frames:
+            return False
+        column = fault.column
+        if line[column : column + 1].strip(" \t") and not _PY_CELL.match(line[column:]):
+            fault.type, _, fault.message = line[column:].partition(": ")
+            self.open = None
+        return True
+
+    def read_between(self, line: str) -> None:
+        if _PY_BOUNDARY.match(line):
+            self._keep_bare()
+            self.bare, self.raised, self.first_part = None, False, False
+        elif self.bare is None and not self.raised:
+            self.bare = _python_bare(line)
+
+    def finish(self) -> list[Fault]:
+        if not self.first_part:
+            self._keep_bare()
+        return self.faults
+
+    def _open(self, column: int) -> Fault:
+        self.open, self.raised = Fault(column=column), True
+        self.faults.append(self.open)
+        return self.open
+
+    def _is_source(self, column: int) -> bool:
+        """Tell source code that quotes a trace from the trace: it lies deeper than the frames."""
+        return bool(self.open and self.open.frames and column > self.open.column)
+
+    def _keep_bare(self) -> None:
+        if self.bare and not self.raised:
+            self.faults.append(self.bare)
+
+
+def _python_bare(line: str) -> Fault | None:
+    found = _PY_BARE.match(line)
+    if not found:
+        return None
+    fault = Fault(found["type"], column=found.start("type"))
+    fault.message = found["message"] or ""
+    fault.boxed = line[: fault.column].endswith(_PY_BOX)
+    return fault
+
+
+def _parse_python_fatal(lines: list[str]) -> list[Fault]:
+    """Read what the interpreter or `faulthandler` prints when it dies: innermost frame first."""
+    fault = Fault("Fatal Python error")
+    reading = False
+    for line in lines:
+        found = _PY_FRAME.search(line) if 'File "' in line else None
+        if line.startswith("Fatal Python error: "):
+            fault.message = line.partition(": ")[2]
+        elif _PY_INNERMOST_FIRST in line:
+            crashed = line.lstrip().startswith(("Current thread", "Stack"))
+            reading = crashed or not fault.frames
+            fault.frames = [] if crashed else fault.frames
+        elif found and reading:
+            frame = _python_frame(found["file"], found["function"])
+            fault.frames.extend([frame] if frame else [])
+    return [fault]
 
 
 def _python_outer_first(faults: list[Fault]) -> list[Fault]:
-    """Put the exception that reached the top first: the last at the outermost indent."""
+    """Order from the exception that reached the top, the last at the outermost indent, to roots."""
     if not faults:
         return []
     edge = min(fault.column for fault in faults)
-    outer = next(fault for fault in reversed(faults) if fault.column == edge)
-    return [outer, *(fault for fault in faults if fault is not outer)]
+    outermost = {edge}
+    if not any(fault.boxed for fault in faults if fault.column == edge):
+        outermost.add(edge + _PY_BOX_CHARS)  # a group in a chain of plain exceptions
+    outer = next(fault for fault in reversed(faults) if fault.column in outermost)
+    return [outer, *(fault for fault in reversed(faults) if fault is not outer)]
 
 
 @lru_cache(maxsize=FRAMES_CACHED_MAX)
@@ -469,17 +590,18 @@ def _python_frame(path: str, function: str | None) -> Frame | None:
 
 # JavaScript and TypeScript ------------------------------------------------------------------------
 
-_JS_POSITION = re.compile(r"(?::(\d+))?(?::(\d+))?$")
-_JS_NOT_A_FILE = re.compile(
+_JS_POSITION = Lazy(r"(?::(\d+))?(?::(\d+))?$")
+_JS_LINE = Lazy(r":\d+$")
+_JS_NOT_A_FILE = Lazy(
     r"^$|^native\b|^\[native code\]|^\[?wasm|<anonymous>|\beval at |> eval|^eval code|>"
     r" Function|^index \d+$"
     r"|^node:|^internal[\\/]|^ext:|^chrome-extension:|^moz-extension:"
 )
-_JS_LIBRARY = re.compile(
+_JS_LIBRARY = Lazy(
     r"(?:^|[\\/])(?:node_modules|bower_components|\.pnpm|\.yarn)[\\/]"
     r"|[\\/]webpack[\\/](?:bootstrap|runtime)"
 )
-_JS_PLUMBING = re.compile(
+_JS_PLUMBING = Lazy(
     r"Module\._|Module\.(?:load|runMain|require)$|(?:Function\.)?executeUserEntryPoint"
     r"|__webpack_require__"
     r"|(?:Object\.)?__awaiter$|__generator$|asyncGeneratorStep|_asyncToGenerator|tryCatch$"
@@ -487,51 +609,70 @@ _JS_PLUMBING = re.compile(
     r"|process\.(?:processTicksAndRejections|_tickCallback)|processTicksAndRejections"
     r"|listOnTimeout$|processTimers$"
 )
-_JS_NAME_NOISE = re.compile(r"^async |^new | \[as [^\]]*\]$|\$\d+$|/<*$")
-_JS_ANONYMOUS = re.compile(
+_JS_NAME_NOISE = Lazy(r"^async[ *]|^new | \[as [^\]]*\]$|\$\d+$|/<*$")
+_JS_ANONYMOUS = Lazy(
     r"^$|<anonymous>|^Anonymous function$|^(?:g|G)lobal code$|^(?:eval|module) code$"
     r"|^anonymous$|^_callee\d*\$?$|</|^\?$|<$"
 )
-_JS_TOP = re.compile(r"^Object\.<anonymous>$|^[Gg]lobal code$|^module code$")
-_JS_HEADER = re.compile(
-    r"^(?:Uncaught )?(?:\(in promise\) )?(?P<type>[A-Za-z_$][\w$.]*)(?: \[\w+\])?(?::"
+_JS_TOP = Lazy(r"^Object\.<anonymous>$|^[Gg]lobal code$|^module code$")
+_JS_HEADER = Lazy(
+    r"^(?:error: )?(?:\(node:\d+\) UnhandledPromiseRejectionWarning: )?(?:Uncaught )?"
+    r"(?:\(in promise\) )?(?P<type>[A-Za-z_$][\w$.]*)(?: \[\w+\])?(?::"
     r" (?P<message>.*))?$"
 )
-_JS_CAUSE = re.compile(r"^\s*(?:\[cause\]|[Cc]aused by|\[errors\]|\[?\d+\]?): (?P<header>.*)$")
+_JS_CAUSE = Lazy(r"^\s*(?:\[cause\]|[Cc]aused by|\[errors\]|\[?\d+\]?): (?P<header>.*)$")
 _JS_MINIFIED_NAME_CHARS = 2
 _JS_MINIFIED_COLUMN = 300
 
 
 def _parse_javascript(lines: list[str]) -> list[Fault]:
-    """Read V8, Gecko, WebKit and old Edge stacks, with Node's causes."""
+    """Read V8, Gecko, WebKit and old Edge stacks, with Node's causes and aggregates."""
     fault = Fault()
     faults = [fault]
+    above = ""
     for line in lines:
         call = _js_call(line)
-        if call is not None:
-            frame = _js_frame(*call)
-            if frame:
-                fault.frames.append(frame)
+        if call is None:
+            above = line
+            if _JS_CAUSE.match(line):
+                fault = _js_next(faults)
+            _js_headline(fault, line)
             continue
-        cause = _JS_CAUSE.match(line)
-        header = _JS_HEADER.match(cause["header"].removesuffix(" {") if cause else line)
-        if cause and header:
-            fault = Fault()
-            faults.append(fault)
-        if (
-            header
-            and (cause or not fault.frames)
-            and ("rror" in header["type"] or "xception" in header["type"])
-        ):
-            fault.type, fault.message = header["type"], header["message"] or ""
+        if above[:1].isspace() and fault.frames and _JS_HEADER.match(above.strip()):
+            fault = _js_next(faults)  # the next of `[errors]`
+        if above and not fault.type:
+            _js_headline(fault, above, custom=True)
+        above = ""
+        frame = _js_frame(*call)
+        if frame:
+            fault.frames.append(frame)
     return faults
+
+
+def _js_next(faults: list[Fault]) -> Fault:
+    faults.append(Fault())
+    return faults[-1]
+
+
+def _js_headline(fault: Fault, line: str, *, custom: bool = False) -> None:
+    """Take type and message from a line, when it is one that heads a stack.
+
+    A `custom` type need not be called an error: the line stands directly above the frames.
+    """
+    cause = _JS_CAUSE.match(line)
+    text = cause["header"].removesuffix(" {") if cause else line.strip() if custom else line
+    header = _JS_HEADER.match(text)
+    if not header or fault.frames:
+        return
+    if cause or custom or "rror" in header["type"] or "xception" in header["type"]:
+        fault.type, fault.message = header["type"], header["message"] or ""
 
 
 def _js_call(line: str) -> tuple[str, str] | None:
     """Split a frame's line into name and location, or say that it is not one."""
     stripped = line.strip()
     if stripped.startswith("at "):
-        body = stripped[3:].removesuffix(" {")
+        body = stripped[3:].removesuffix(" {").removesuffix(",")
         if body.endswith(")") and " (" in body:
             name, _, location = body[:-1].partition(" (")
             return name, location
@@ -539,7 +680,7 @@ def _js_call(line: str) -> tuple[str, str] | None:
     name, sign, location = stripped.partition("@")
     if (
         sign
-        and (location == "[native code]" or re.search(r":\d+$", location[-12:]))
+        and (location == "[native code]" or _JS_LINE.search(location[-12:]))
         and " " not in name
     ):
         return name, location
@@ -575,20 +716,20 @@ def _js_name(name: str) -> str:
 
 # Java ---------------------------------------------------------------------------------------------
 
-_JAVA_FRAME = re.compile(r"^[ \t]*at (?P<name>[^\s(]+)\((?P<file>[^()]*)\)")
-_JAVA_HEADER = re.compile(
+_JAVA_FRAME = Lazy(r"^[ \t]*at (?P<name>[^\s(]+)\((?P<file>[^()]*)\)")
+_JAVA_HEADER = Lazy(
     r'^(?:Exception in thread "[^"]*" )?(?P<type>[A-Za-z_][\w$]*(?:\.[\w$]+)*)'
     r"(?:: (?P<message>.*))?$"
 )
-_JAVA_CAUSE = re.compile(r"^[ \t]*(?:Caused by|Wrapped by): (?P<header>.*)$")
-_JAVA_ASIDE = re.compile(r"^[ \t]*Suppressed: ")
-_JAVA_GENERATED = re.compile(
+_JAVA_CAUSE = Lazy(r"^[ \t]*(?:Caused by|Wrapped by): (?P<header>.*)$")
+_JAVA_ASIDE = Lazy(r"^[ \t]*Suppressed: ")
+_JAVA_GENERATED = Lazy(
     r"\$\$Lambda|\$\$(?:Enhancer|FastClass|Spring|Generated)|\$Proxy\d*\."
     r"|GeneratedMethodAccessor|GeneratedConstructorAccessor"
     r"|\.access\$\d+|\$HibernateProxy|_\$\$_|WeldClientProxy|\$ByteBuddy|\$MockitoMock"
     r"|LambdaForm|\$\$Internal"
 )
-_JAVA_NUMBERED = re.compile(r"(?<=\$)\d+|\$\d+$")
+_JAVA_NUMBERED = Lazy(r"(?<=\$)\d+|\$\d+$")
 _JAVA_LIBRARY = (
     "java.", "javax.", "jakarta.", "jdk.", "sun.", "com.sun.", "kotlin.", "kotlinx.", "scala.",
     "groovy.", "clojure.", "android.", "androidx.", "com.android.", "dalvik.", "libcore.",
@@ -655,13 +796,15 @@ def _java_frame(name: str, file: str) -> Frame | None:
 
 # Go -----------------------------------------------------------------------------------------------
 
-_GO_CALL = re.compile(r"^(?P<name>[^\s()][^()\n]*(?:\([^()]*\)[^()\n]*)?)\([^()]*\)$")
-_GO_FILE = re.compile(r"^\s+(?P<file>\S.*?\.(?:go|s|c|cgo1\.go)):\d+")
-_GO_HEADER = re.compile(r"^(?P<type>panic|fatal error): (?P<message>.*)$")
-_GO_CLOSURE = re.compile(
+_GO_CALL = Lazy(r"^(?P<name>[^\s()][^()\n]*(?:\([^()]*\)[^()\n]*)?)\([^()]*\)$")
+_GO_FILE = Lazy(r"^\s+(?P<file>\S.*?\.(?:go|s|c|cgo1\.go)):\d+")
+_GO_HEADER = Lazy(
+    r"^(?:(?P<type>panic|fatal error)|(?:\S+ ){0,8}http: panic serving \S+): (?P<message>.*)$"
+)
+_GO_CLOSURE = Lazy(
     r"(?:\.(?:func|gowrap|deferwrap)?\d+|\.func\d+(?:-range\d+)?|-range\d+|-fm|·\d+)+$"
 )
-_GO_GENERIC = re.compile(r"\[[^\[\]]*\]")
+_GO_GENERIC = Lazy(r"\[[^\[\]]*\]")
 _GO_STANDARD = frozenset({
     "archive", "bufio", "bytes", "cmp", "compress", "container", "context", "crypto",
     "database", "debug", "embed", "encoding", "errors", "expvar", "flag", "fmt", "go", "hash",
@@ -680,7 +823,7 @@ def _parse_go(lines: list[str]) -> list[Fault]:
     for line in lines:
         header = None if fault.type else _GO_HEADER.match(line)
         if header:
-            fault.type = header["type"]
+            fault.type = header["type"] or "panic"
             fault.message = (
                 header["message"]
                 .removesuffix(" [recovered]")
@@ -721,23 +864,28 @@ def _go_frame(name: str, path: str) -> Frame:
 
 # Rust ---------------------------------------------------------------------------------------------
 
-_RUST_FRAME = re.compile(r"^\s*\d+:\s+(?:0x[0-9a-f]+ - )?(?P<name>\S.*)$")
-_RUST_FILE = re.compile(r"^\s+at (?P<file>\S.*?):\d+(?::\d+)?$")
-_RUST_PANIC = re.compile(r"panicked at (?P<rest>.*)$")
-_RUST_OLD_PANIC = re.compile(r"^'(?P<message>.*)', (?P<file>.*?):\d+(?::\d+)?$")
-_RUST_NEW_PANIC = re.compile(r"^(?P<file>.*?):\d+:\d+:$")
-_RUST_HASH = re.compile(r"::h[0-9a-f]{16}$|(?<=\w)\[[0-9a-f]{8,}\]")
-_RUST_CLOSURE = re.compile(
+_RUST_FRAME = Lazy(r"^\s*\d+:\s+(?:0x[0-9a-f]+ - )?(?P<name>\S.*)$")
+_RUST_FILE = Lazy(r"^\s+at (?P<file>\S.*?):\d+(?::\d+)?$")
+_RUST_PANIC = Lazy(r"panicked at (?P<rest>.*)$")
+_RUST_OLD_PANIC = Lazy(r"^'(?P<message>.*)', (?P<file>.*?):\d+(?::\d+)?$")
+_RUST_NEW_PANIC = Lazy(r"^(?P<file>.*?):\d+:\d+:$")
+_RUST_HEADINGS = ("Caused by:", "Stack backtrace:", "stack backtrace:")
+_RUST_CAUSE_NUMBER = Lazy(r"^ *\d+: ")
+_RUST_GENERIC = Lazy(r"(?<=\w)(?:::)?<(?!impl )[^<>]*>")
+_RUST_INHERENT = Lazy(r"^<([^<> ]+)>(?=::)")
+_RUST_HASH = Lazy(r"::h[0-9a-f]{16}$|(?<=\w)\[[0-9a-f]{8,}\]")
+_RUST_CLOSURE = Lazy(
     r"(?:::(?:\{\{closure\}\}|\{closure(?:#\d+|_env#\d+)?\}|\{async[^}]*\}))+|#\d+"
 )
-_RUST_LIBRARY = re.compile(
+_RUST_LIBRARY = Lazy(
     r"^[<&\s]*(?:dyn |mut )*(?:std|core|alloc|backtrace|proc_macro|test|tokio|futures\w*"
     r"|rayon\w*|hyper|tower|axum|actix\w*"
     r"|async_std|tracing\w*|serde\w*|anyhow|color_eyre|eyre|crossbeam\w*|parking_lot\w*"
     r"|once_cell|__rustc|_?rust_begin_unwind"
     r"|_?rust_panic|__rust_\w+|rust_oom)(?:::|$|\b(?!\w))"
+    r"|^<fn\([^()]*\)[^()]* as core::ops::function::Fn"
 )
-_RUST_NO_FRAME = re.compile(
+_RUST_NO_FRAME = Lazy(
     r"^<unknown>|^BaseThreadInitThunk|^RtlUserThreadStart|^_?_?libc_start"
     r"|^_?start(?:_thread)?$|^_?main$|^clone3?$"
     r"|^_?_?pthread_\w+|^invoke_main|^_?_?scrt_\w+|^_?thread_start$|^mainCRTStartup|^__clone"
@@ -746,8 +894,17 @@ _RUST_NO_FRAME = re.compile(
 
 def _parse_rust(lines: list[str]) -> list[Fault]:
     """Read a panic with or without symbols; without, its location's file is all there is."""
-    fault = Fault(type="panic")
+    fault = Fault("panic")
+    causes: list[Fault] = []
+    in_causes = False
     for index, line in enumerate(lines):
+        if line.startswith(_RUST_HEADINGS):
+            in_causes = line.startswith("C")
+        elif in_causes:
+            causes.extend(_rust_cause(line))
+            continue
+        elif line.startswith("Error: ") and not fault.message:
+            fault.type, fault.message = "error", line.removeprefix("Error: ")
         panic = None if fault.location else _RUST_PANIC.search(line)
         if panic:
             _read_panic(fault, panic["rest"], lines[index + 1] if index + 1 < len(lines) else "")
@@ -759,7 +916,17 @@ def _parse_rust(lines: list[str]) -> list[Fault]:
                 fault.frames.append(frame)
         elif fault.frames and (at := _RUST_FILE.match(line)):
             fault.frames[-1] = fault.frames[-1]._replace(file=_basename(at["file"]))
-    return [fault]
+    return [fault, *causes]
+
+
+def _rust_cause(line: str) -> list[Fault]:
+    """Read one line of what anyhow prints under "Caused by"."""
+    message = _RUST_CAUSE_NUMBER.sub("", line).strip()
+    if not message:
+        return []
+    cause = Fault("cause")
+    cause.message = message
+    return [cause]
 
 
 def _read_panic(fault: Fault, rest: str, following: str) -> None:
@@ -775,36 +942,43 @@ def _rust_frame(name: str) -> Frame | None:
     name = _RUST_HASH.sub("", name.strip())
     if _RUST_NO_FRAME.search(name):
         return None
+    library = bool(_RUST_LIBRARY.search(name))
+    if "<" in name and not library:
+        name = _rust_without_generics(name)
     bare = _RUST_CLOSURE.sub("", name)
     function = f"{bare}::{{closure}}" if bare != name else bare
-    return Frame(
-        function,
-        "",
-        function,
-        bool(_RUST_LIBRARY.search(bare)),
-        bare.endswith("::main") and bare.count("::") == 1,
-    )
+    return Frame(function, "", function, library, bare.endswith("::main") and bare.count("::") == 1)
+
+
+def _rust_without_generics(name: str) -> str:
+    """Reduce `<app::Map<i32>>::get::<u8>` to `app::Map::get`, which older compilers print."""
+    name = name.replace("->", "")
+    for _ in range(GENERIC_DEPTH_MAX):
+        name, dropped = _RUST_GENERIC.subn("", name)
+        if not dropped:
+            break
+    return _RUST_INHERENT.sub(r"\1", name)
 
 
 # C# -----------------------------------------------------------------------------------------------
 
-_CS_FRAME = re.compile(r"^\s+\S{1,8} (?P<name>[^\s(]\S*(?:\[[^\]()]*\])?) ?\((?P<rest>.*)$")
-_CS_FILE = re.compile(r"\) (?:\[0x[0-9a-f]+\] )?\w{1,4} (?P<file>[^<].*?):\D{0,12}\d+[. ]*$")
-_CS_HEADER = re.compile(
+_CS_FRAME = Lazy(r"^\s+\S{1,8} (?P<name>[^\s(]\S*(?:\[[^\]()]*\])?) ?\((?P<rest>.*)$")
+_CS_FILE = Lazy(r"\) (?:\[0x[0-9a-f]+\] )?\w{1,4} (?P<file>[^<].*?):\D{0,12}\d+[. ]*$")
+_CS_HEADER = Lazy(
     r"^\s*(?:--->\s*)?(?:\(Inner Exception #\d+\) )?(?:Unhandled"
-    r" [Ee]xception[.:]\s+)?(?P<type>[A-Za-z_][\w.`+]*)(?: \((?P<code>[^)]*)\))?: ?(?P<message>.*)$"
+    r" [Ee]xception[.:]\s+|\[ERROR\] FATAL UNHANDLED EXCEPTION: )?"
+    r"(?P<type>[A-Za-z_][\w.`+]*)(?: \((?P<code>[^)]*)\))?: ?(?P<message>.*)$"
 )
-_CS_STATE_MACHINE = re.compile(
-    r"<(?P<method>[^<>]+)>d(?:__\d+)?(?:`\d+)?(?:\[[^\]]*\])?\.MoveNext$"
-)
-_CS_LAMBDA = re.compile(
+_CS_STATE_MACHINE = Lazy(r"<(?P<method>[^<>]+)>d(?:__\d+)?(?:`\d+)?(?:\[[^\]]*\])?\.MoveNext$")
+_CS_LAMBDA = Lazy(
     r"(?:<>c(?:__DisplayClass\d+(?:_\d+)?)?(?:`\d+)?\.)?<(?P<method>[^<>]+)>b__[\w|]+$"
 )
-_CS_LOCAL = re.compile(
+_CS_LOCAL = Lazy(
     r"(?:<>c(?:__DisplayClass\d+(?:_\d+)?)?(?:`\d+)?\.)?<(?P<method>[^<>]+)>g__(?P<local>\w+)\|[\d_]+$"
 )
-_CS_GENERIC = re.compile(r"`\d+|\[[^\[\]]*\]|<>c(?:__DisplayClass\d+(?:_\d+)?)?\.?")
-_CS_NO_FRAME = re.compile(r"^CallSite\.|^lambda_method|^DynamicClass\.|^\(wrapper ")
+_CS_GENERIC = Lazy(r"`\d+|\[[^\[\]]*\]|<>c(?:__DisplayClass\d+(?:_\d+)?)?\.?")
+_CS_HOP = Lazy(r"location|[Oo]rt\b|emplacement|Position|ubicaci|местоположени|場所|位置")
+_CS_NO_FRAME = Lazy(r"^CallSite\.|^lambda_method|^DynamicClass\.|^\(wrapper ")
 _CS_LIBRARY = (
     "System.", "Microsoft.", "MS.", "Mono.", "Interop.", "Internal.", "Newtonsoft.",
     "UnityEngine.", "UnityEditor.", "Castle.", "Autofac.", "NUnit.", "Xunit.", "Moq.",
@@ -838,9 +1012,7 @@ def _parse_csharp(lines: list[str]) -> list[Fault]:
 
 def _ends_inner(line: str) -> bool:
     """Tell the end of an inner exception from an async hop, whose words name a "location"."""
-    return not re.search(
-        r"location|[Oo]rt\b|emplacement|Position|ubicaci|местоположени|場所|位置", line
-    )
+    return not _CS_HOP.search(line)
 
 
 def _open_cs_faults(line: str, faults: list[Fault], open_faults: list[Fault]) -> None:
@@ -851,7 +1023,8 @@ def _open_cs_faults(line: str, faults: list[Fault], open_faults: list[Fault]) ->
     for piece in pieces:
         header = _CS_HEADER.match(piece)
         if header and (not open_faults or "--->" in line):
-            fault = Fault(type=header["type"], message=header["message"].strip())
+            fault = Fault(header["type"])
+            fault.message = header["message"].strip()
             faults.append(fault)
             open_faults.append(fault)
 
@@ -874,31 +1047,29 @@ def _cs_frame(name: str, line: str) -> Frame | None:
     )
 
 
-_LANGUAGES: dict[str, tuple[re.Pattern[str], Callable[[list[str]], list[Fault]]]] = {
-    "python": (re.compile(r'File "[^"\n]+", line \d'), _parse_python),
+_LANGUAGES: dict[str, tuple[Lazy, Callable[[list[str]], list[Fault]]]] = {
+    "python": (Lazy(r'File "[^"\n]+", line \d'), _parse_python),
     "rust": (
-        re.compile(r"panicked at |^ *\d+: +(?:0x[0-9a-f]+ - )?[\w<]\S*::", re.MULTILINE),
+        Lazy(r"(?m)panicked at |^ *\d+: +(?:0x[0-9a-f]+ - )?[\w<]\S*::"),
         _parse_rust,
     ),
-    "go": (re.compile(r"^goroutine \d+ ", re.MULTILINE), _parse_go),
+    "go": (Lazy(r"(?m)^goroutine \d+ "), _parse_go),
     "java": (
-        re.compile(
-            r"^[ \t]*at [^\s(]+\((?:[^()\n:]+\.(?:java|kts?|scala|groovy|clj)(?::\d+)?|Native"
+        Lazy(
+            r"(?m)^[ \t]*at [^\s(]+\((?:[^()\n:]+\.(?:java|kts?|scala|groovy|clj)(?::\d+)?|Native"
             r" Method|Unknown Source"
-            r"|<generated>|SourceFile(?::\d+)?|PG:\d+)\)",
-            re.MULTILINE,
+            r"|<generated>|SourceFile(?::\d+)?|PG:\d+)\)"
         ),
         _parse_java,
     ),
     "javascript": (
-        re.compile(
-            r"^[ \t]*at [^\n]*:\d+:\d+\)?(?: \{)?$|^[^@\n]*@[^\n]*:\d+$|^[ \t]*at"
-            r" [^\n]*\((?:native|<anonymous>)",
-            re.MULTILINE,
+        Lazy(
+            r"(?m)^[ \t]*at [^\n]*:\d+:\d+\)?(?: \{)?$|^[^@\n]*@[^\n]*:\d+$|^[ \t]*at"
+            r" [^\n]*\((?:native|<anonymous>)"
         ),
         _parse_javascript,
     ),
-    "csharp": (re.compile(r"^[ \t]+[^\s:]{1,8} [\w.<>`+|\[\],]+ ?\(", re.MULTILINE), _parse_csharp),
+    "csharp": (Lazy(r"(?m)^[ \t]+[^\s:]{1,8} [\w.<>`+|\[\],]+ ?\("), _parse_csharp),
 }
 
 
@@ -956,7 +1127,7 @@ _CODE_WORDS = (
     r"|jinja2|numpy2|tls1(?:\.\d)?|sslv[23]|v\d{1,2}|argon2\w*|blake2[bs]?|bcrypt2?|ed25519"
     r"|x25519|x509|rfc\d+|grpc2?|md2|bz2|gzip2?"
     r"|7z|lz4|zlib2?|int\(\)|vp[89]|av1|d3|three3d|2d|3d|2fa|mfa2|i/o|neo4j|db2|o365|h2o|utf8"
-    r"|base2|s3a|level\d|ipv6|catch22|c3p0)"
+    r"|base2|s3a|level\d|ipv6|4o|catch22|c3p0)"
 )
 _STATUS = (
     r"\b(?:errno|winerror|os error|http(?: error|/\d(?:\.\d)?)?|status(?:[ _-]?code)?|sqlstate"
@@ -1000,6 +1171,8 @@ _UNITS = (
     r"|st|nd|rd|th|x|k|K|M)"
 )
 
+_UUID = r"(?i:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?!\w)"
+
 _TOKEN = (
     r"(?P<placeholder><(?:n|str|path|url|email|ip|host|date|json|hidden)>)|"
     r"(?P<hidden>[\[<](?:redacted|email|ip|token|secret|path|phone|card|user|hash|url|key|jwt"
@@ -1008,6 +1181,7 @@ _TOKEN = (
     r"(?P<url>\b[A-Za-z][A-Za-z0-9+.-]{1,15}://[^\s\"'<>)\]]+)|"
     r"(?P<email>(?:\"[^\"\n]{0,64}\""
     r" )?<?(?<![\w.+-])[\w.+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+>?)|"
+    rf"(?P<uuid>(?<!\w){_UUID})|"
     rf"(?P<keep>(?i:{_STATUS}))|"
     rf"(?P<date>(?<![\w.])(?:{_DATE}))|"
     r"(?P<mac>\b[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}\b)|"
@@ -1033,6 +1207,7 @@ _PLACEHOLDERS = {
     "url": "<url>",
     "email": "<email>",
     "date": "<date>",
+    "uuid": "<n>",
     "mac": "<ip>",
     "ip": "<ip>",
     "host": "<host>",
@@ -1045,37 +1220,34 @@ _PLACEHOLDERS = {
     "long": "<n>",
     "hidden": "<hidden>",
 }
-_VARIABLE = re.compile(r"[\d\"'“«@/\\{<\[*]|\.\w|[^\s<>]{65}")
-_LIST = re.compile(r"(<(?:n|str|path|ip|host|date|url|email)>)(?:,\s*\1)+")
-_JOINED = re.compile(r"<n>(?:[-_:./]?<n>)+")
-_NAME_BEFORE = re.compile(
-    r"(?:\b(?:modules?|names?|named|attribute|propert(?:y|ies)|methods?|function|columns?"
+_VARIABLE = Lazy(r"[\d\"'“«@/\\{<\[*]|\.\w|[^\s<>]{65}")
+_LIST = Lazy(r"(<(?:n|str|path|ip|host|date|url|email)>)(?:,\s*\1)+")
+_JOINED = Lazy(r"<n>(?:[-_:./]?<n>)+")
+_NAME_BEFORE = Lazy(
+    r"(?i)(?:\b(?:modules?|names?|named|attribute|propert(?:y|ies)|methods?|function|columns?"
     r"|table|relation|variable|arguments?|parameter"
     r"|field|keyword|reading|setting|from|import|package|class|type|command|option|flag|header"
     r"|codec|operator|symbol|identifier|index"
     r"|schema|constraint|extension|database|collection|export|overload|member|directive"
-    r"|component)[:\s(]*)$",
-    re.IGNORECASE,
+    r"|component)[:\s(]*)$"
 )
-_NAME_AFTER = re.compile(r"^ (?:object|codec|instance|module|operator)\b")
-_CODE_NAME = re.compile(r"[A-Za-z_$@.][\w$.:/@*-]{0,79}(?:\(\))?$")
-_ID_PART = re.compile(r"([-_])")
-_WORD_THEN_NUMBER = re.compile(r"([A-Za-z]{2,})\d+$")
-_CODE_WORD = re.compile(_CODE_WORDS, re.IGNORECASE)
-_HEX_ID = re.compile(r"[0-9a-f]{7,}|[0-9A-F]{7,}")
-
-
-@cache
-def _token() -> re.Pattern[str]:
-    """Compile on first use: 14 ms that a host should not pay on import."""
-    return re.compile(_TOKEN)
+_NAME_AFTER = Lazy(r"^ (?:object|codec|instance|module|operator)\b")
+_DATA_IN_NAME = Lazy(r"\d{3}|@\w+\.\w")
+_CODE_NAME = Lazy(r"[A-Za-z_$@.][\w$.:/@*-]{0,79}(?:\(\))?$")
+_ID_PART = Lazy(r"([-_])")
+_WORD_THEN_NUMBER = Lazy(r"([A-Za-z]{2,})\d+$")
+_CODE_WORD = Lazy(rf"(?i:{_CODE_WORDS})")
+_ANY_TOKEN = Lazy(_TOKEN)
+_HEX_ID = Lazy(r"[0-9a-f]{6,}|[0-9A-F]{7,}")
+_HEX_PART = Lazy(r"(?=[a-f]*\d)[0-9a-f]{4,}")
+_RANDOM = Lazy(rf"(?<![^\W_]){_UUID}|-(?=[a-f]*\d)[0-9a-f]{{8,10}}-[b-df-hj-np-tv-xz2456789]{{5}}$")
 
 
 def _mask(text: str) -> str:
     """Mask once. One scan decides every token, so no pattern sees another's output."""
     text = unicodedata.normalize("NFC", text) if not text.isascii() else text
     if _VARIABLE.search(text):
-        text = _token().sub(_masked, text)
+        text = _ANY_TOKEN.sub(_masked, text)
         text = _JOINED.sub("<n>", text)
         text = _LIST.sub(r"\1", text)
     return text[:TEMPLATE_CHARS_MAX].rstrip()
@@ -1088,7 +1260,10 @@ def _masked(found: re.Match[str]) -> str:
     if kind == "quoted":
         return _masked_quote(found)
     if kind == "id":
-        return "".join(_masked_part(part) for part in _ID_PART.split(token))
+        first, *rest = _ID_PART.split(_RANDOM.sub("<n>", token))
+        return _masked_part(first) + "".join(
+            "<n>" if _HEX_PART.fullmatch(part) else _masked_part(part) for part in rest
+        )
     return _PLACEHOLDERS[kind]
 
 
@@ -1102,16 +1277,13 @@ def _masked_quote(found: re.Match[str]) -> str:
     if content.startswith("<") and content.endswith(">"):
         return content if content in _PLACEHOLDERS.values() else "<str>"
     named = _NAME_BEFORE.search(before) or _NAME_AFTER.match(after)
-    if named and _CODE_NAME.match(content) and not re.search(r"\d{3}|@\w+\.\w", content):
+    if named and _CODE_NAME.match(content) and not _DATA_IN_NAME.search(content):
         return f"'{_basename(content)}'"
-    return (
-        "<path>"
-        if re.match(r"(?:~|\.{0,2})?[\\/]|[A-Za-z]:[\\/]", content) or _FILE_NAME.match(content)
-        else "<str>"
-    )
+    return "<path>" if _PATH_START.match(content) or _FILE_NAME.match(content) else "<str>"
 
 
-_FILE_NAME = re.compile(rf"[\w@ -][\w.@ -]*\.{_EXTENSIONS}$")
+_PATH_START = Lazy(r"(?:~|\.{0,2})?[\\/]|[A-Za-z]:[\\/]")
+_FILE_NAME = Lazy(rf"[\w@ -][\w.@ -]*\.{_EXTENSIONS}$")
 
 
 def _masked_part(part: str) -> str:
@@ -1125,7 +1297,7 @@ def _masked_part(part: str) -> str:
     return "<n>"
 
 
-_BLANK = re.compile(r"(?:<(?:n|str|path|url|email|ip|host|date|json|hidden)>[ ,:;.-]*)+")
+_BLANK = Lazy(r"(?:<(?:n|str|path|url|email|ip|host|date|json|hidden)>[ ,:;.-]*)+")
 
 
 def _blank(template: str) -> str:
@@ -1135,9 +1307,9 @@ def _blank(template: str) -> str:
 
 # The runtime's own wording changes with version and display language: a canonical form stands in.
 
-_WORDING: dict[str, tuple[tuple[re.Pattern[str], str], ...]] = {
+_WORDING: dict[str, tuple[tuple[Lazy, str], ...]] = {
     "javascript": tuple(
-        (re.compile(pattern), canonical)
+        (Lazy(pattern), canonical)
         for pattern, canonical in (
             ((r"^Cannot (?:read|get) propert(?:y|ies) (?:of (?:undefined|null) \(reading"
              r" )?'([^']*)'.*"), r"no property '\1'"),
@@ -1162,7 +1334,7 @@ _WORDING: dict[str, tuple[tuple[re.Pattern[str], str], ...]] = {
         )
     ),
     "python": tuple(
-        (re.compile(pattern), canonical)
+        (Lazy(pattern), canonical)
         for pattern, canonical in (
             ((r"(?:\.|:) Did you (?:mean|forget).*|\. Perhaps you forgot.*|\. Maybe you"
              r" meant.*"), ""),
@@ -1174,11 +1346,12 @@ _WORDING: dict[str, tuple[tuple[re.Pattern[str], str], ...]] = {
         )
     ),
     "java": tuple(
-        (re.compile(pattern), canonical)
+        (Lazy(pattern), canonical)
         for pattern, canonical in (
             ((r"^Cannot (?:invoke|read|load|store|enter|assign|throw|get) .* (?:because .*)?is"
              r" null$|^null$"), ""),
             (r"^Attempt to (?:invoke|read|write|get) .* null .*", ""),
+            (r"^((?:[\w$]+\.)+[\w$]*(?:Exception|Error))(?:: .*)?$", r"\1"),  # of its cause
             (r"^(?:Index |index |length=|String index out of range).*|^-?\d+$|^begin -?\d+.*", ""),
             (r"^(?:class )?([\w.$]+) cannot be cast to (?:class )?([\w.$]+).*", r"\1 is no \2"),
         )
@@ -1190,7 +1363,7 @@ _CS_RUNTIME_TYPES = frozenset({
     "StackOverflowException", "OutOfMemoryException", "COMException",
     "AccessViolationException",
 })  # fmt: skip
-_CS_CODE = re.compile(r"0x[0-9A-Fa-f]{8}|\b[1-5]\d\d\b(?= \()")
+_CS_CODE = Lazy(r"0x[0-9A-Fa-f]{8}|\b[1-5]\d\d\b(?= \()")
 
 
 def _wording(fault: Fault, language: str) -> str:

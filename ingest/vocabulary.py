@@ -43,6 +43,9 @@ __all__ = [
     "pseudonym",
     "read_old_row",
     "read_row",
+    "read_who",
+    "share_digest",
+    "share_of",
     "standard_name",
 ]
 
@@ -54,6 +57,9 @@ SALT_FILE: Final = "salt"
 LOG_FOLDER: Final = "log"
 INBOX_FOLDER: Final = "inbox"
 COLUMNAR_FOLDER: Final = "columnar"
+PIPELINE_FOLDER: Final = "pipeline"  # what the clients counted: written, sampled, lost and why
+CONSENT_FILE: Final = "telemetry.json"
+SALT_VARIABLE: Final = "TELEMETRY_SALT"  # one salt for the homes of many machines
 DEMO_FILE: Final = "DEMO"  # present when the demo wrote the home; the app then shows its banner
 
 # --- limits ----------------------------------------------------------------------------------
@@ -172,6 +178,7 @@ _TEXT_KEYS = (
     *("model", "provider", "language", "region", "variant", "flag", "action", "element"),
     *("category", "outcome", "error_category", "error_mode", "rollup_reason", "auto_or_manual"),
     *("top_model", "level", "route", "status", "method", "plan", "from_tier", "to_tier", "step"),
+    "request_id",
 )
 _NUMBER_KEYS = (
     *("tokens_input", "tokens_output", "tokens_total", "tokens_saved_vs_naive", "read_tokens"),
@@ -181,7 +188,8 @@ _NUMBER_KEYS = (
     *("context_size", "file_size_bytes", "token_count", "count", "turns", "window_seq"),
     *("observation_count", "observations_created", "total_observations_injected"),
     *("total_tokens_saved_vs_naive", "session_count", "files_changed", "attempt", "queue_depth"),
-    *("errno", "http_status", "input_tokens", "output_tokens"),
+    *("errno", "http_status", "input_tokens", "output_tokens", "tokens_injected", "error_count"),
+    *("outcome_ok", "outcome_error", "outcome_aborted", "outcome_invalid_output"),
 )
 _FLAG_KEYS = ("accepted", "auto", "automatic", "cached", "retried", "streamed")
 _OBSERVATION_TYPES = ("bugfix", "feature", "refactor", "change", "discovery", "decision", "other")
@@ -458,6 +466,23 @@ def pseudonym(user: str, salt: bytes = b"") -> str:
     return hmac.new(salt, data, "sha256").hexdigest() if salt else hashlib.sha256(data).hexdigest()
 
 
+# Sampling keeps a user's ordinary events when the user's share is below the keep rate. Frozen:
+# another hash would choose other users, and cut everybody's history in two.
+SHARE_BYTES: Final = 8
+SHARES: Final = 2.0 ** (8 * SHARE_BYTES)
+
+
+def share_digest(key: str) -> bytes:
+    """Return a key's hash; bytes of equal length compare like the big-endian number they are."""
+    data = key.encode("utf-8", "replace")
+    return hashlib.blake2b(data, digest_size=SHARE_BYTES, person=b"betascope.sample").digest()
+
+
+def share_of(key: str) -> float:
+    """Return where a user, session, request or event id falls between 0 and 1; never changes."""
+    return int.from_bytes(share_digest(key), "big") / SHARES
+
+
 _NAMESPACE = uuid.UUID("5b1f7c52-0d8e-5b5e-9c3c-7f6a3a1f4d10")
 
 
@@ -626,6 +651,16 @@ def read_old_row(raw: Mapping[str, Any], *, file_name: str, sql_name: str) -> li
     if raw.get("id") is None:
         parts = ("content", json.dumps(raw, sort_keys=True, default=str), None)
     return read_row(dict(raw), event_id=row_id(file_name, sql_name, *parts))
+
+
+def read_who(raw: Mapping[str, Any], salt: bytes = b"") -> tuple[Any, ...]:
+    """Return the columns from user_id_hash to context_id of a raw record, in table order.
+
+    Raises
+    ------
+    Refused : when there is no user.
+    """
+    return _who(_Reader(raw), salt)
 
 
 def _who(reader: _Reader, salt: bytes) -> tuple[Any, ...]:

@@ -6,6 +6,7 @@ A row is durable when its line is in the log. When SQLite cannot take it, the lo
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -19,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
-from ingest.migrate import open_database
+from ingest.migrate import BUSY_TIMEOUT_S, OldDatabase, open_database
 from ingest.vocabulary import (
     DATABASE_FILE,
     LOG_FOLDER,
@@ -92,7 +93,10 @@ def to_line(row: Row) -> bytes:
     record = {
         name: value for name, value in zip(columns, row.values, strict=True) if value is not None
     }
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return _to_line(record).encode() + b"\n"
+
+
+_to_line = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(slots=True)
@@ -240,6 +244,15 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """Where a batch lies in the log: the file, and the bytes its lines take up."""
+
+    path: Path
+    start: int
+    end: int
+
+
 @dataclass(slots=True)
 class Writer:
     """Appends rows to this process's own log file and then stores them in telemetry.db.
@@ -250,16 +263,19 @@ class Writer:
     now : the clock, which names the day's folder.
     name : the writer's own file name; one writer per file.
     rotate_bytes : a log file that has reached this size is followed by the next one.
+    busy_timeout_s : how long to wait for a database somebody else is writing to.
     """
 
     home: Path
     now: Callable[[], datetime] = _utc_now
     name: str = ""
     rotate_bytes: int = ROTATE_BYTES
+    busy_timeout_s: float = BUSY_TIMEOUT_S
     last_error: str | None = field(default=None, init=False)
     _connection: sqlite3.Connection | None = field(default=None, init=False)
     _log: Path | None = field(default=None, init=False)
     _sequence: int = field(default=0, init=False)
+    _behind: list[Path] = field(default_factory=list, init=False)  # files with lines to store
 
     def __post_init__(self) -> None:
         self.home = Path(self.home)
@@ -272,26 +288,66 @@ class Writer:
         ------
         OSError : when the log cannot take the lines; then nothing was stored either.
         """
-        if not rows:
-            return True
-        log = self._append(b"".join(to_line(row) for row in rows))
+        return self.store(rows, self.append(rows)) if rows else True
+
+    def append(self, rows: Sequence[Row]) -> Logged:
+        """Append the rows to the log; from then on they are safe.
+
+        Raises
+        ------
+        OSError : when the log cannot take the lines.
+        """
+        logged = self._append(b"".join([to_line(row) for row in rows]))
+        if logged.path not in self._behind:
+            self._behind.append(logged.path)
+        return logged
+
+    def store(self, rows: Sequence[Row], logged: Logged) -> bool:
+        """Store a batch that was just logged; tell whether SQLite has every line by now."""
         try:
-            if self._connection is None:
-                self._connection = open_database(self.home / DATABASE_FILE)
-            replay(self._connection, self.home, log)
-        except sqlite3.Error as error:  # the line is safe in the log; a later replay stores it
-            self.last_error = str(error)
+            connection = self._connected()
+            if not _store_rows(connection, self.home, rows, logged):
+                replay(connection, self.home, logged.path)
+            return self.catch_up(but=logged.path)
+        except (sqlite3.Error, OldDatabase) as error:
+            self._disconnect(str(error))
+            return False
+
+    def catch_up(self, *, but: Path | None = None) -> bool:
+        """Store what SQLite did not take before; tell whether it has every line by now."""
+        try:
+            while self._behind:
+                if self._behind[0] != but:
+                    replay(self._connected(), self.home, self._behind[0])
+                self._behind.pop(0)
+        except (sqlite3.Error, OldDatabase) as error:  # the lines are safe in the log
+            self._disconnect(str(error))
             return False
         self.last_error = None
         return True
 
+    @property
+    def is_behind(self) -> bool:
+        """Tell whether the log holds lines that SQLite has not taken yet."""
+        return bool(self._behind)
+
     def close(self) -> None:
         """Close the database; the log needs no closing."""
+        self._disconnect(self.last_error)
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is None:
+            path = self.home / DATABASE_FILE
+            self._connection = open_database(path, timeout_s=self.busy_timeout_s)
+        return self._connection
+
+    def _disconnect(self, error: str | None) -> None:
+        self.last_error = error
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
-    def _append(self, data: bytes) -> Path:
+    def _append(self, data: bytes) -> Logged:
         path = self._log_path()
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | _BINARY, 0o600)
@@ -302,12 +358,13 @@ class Writer:
             written = os.write(descriptor, data)
             if written != len(data):
                 raise OSError(
+                    errno.ENOSPC,
                     f"{path} took {written} of {len(data)} bytes. Free some disk space; "
-                    "the lines will be written again."
+                    "the lines will be written again.",
                 )
         finally:
             os.close(descriptor)
-        return path
+        return Logged(path, size, size + len(data))
 
     def _log_path(self) -> Path:
         folder = self.home / LOG_FOLDER / self.now().strftime("%Y-%m-%d")
@@ -317,3 +374,25 @@ class Writer:
             self._sequence += 1
         self._log = folder / f"{self.name}-{self._sequence:04d}.jsonl"
         return self._log
+
+
+def _store_rows(
+    connection: sqlite3.Connection, home: Path, rows: Sequence[Row], logged: Logged
+) -> bool:
+    """Store a batch without reading it back, unless lines before it are missing still."""
+    name = logged.path.relative_to(home).as_posix()
+    by_table: dict[str, list[tuple[Any, ...]]] = {}
+    for row in rows:
+        by_table.setdefault(row.table, []).append(row.values)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        is_next = loaded_bytes(connection, name) == logged.start
+        if is_next:
+            for table, batch in by_table.items():
+                insert_rows(connection, table, batch)
+            _set_loaded_bytes(connection, name, logged.end)
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+    return is_next

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,11 @@ from ingest.loader import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+# a fault of ours must fail a test, not be swallowed; and no wish of the machine's owner decides
+os.environ["TELEMETRY_STRICT"] = "1"
+for _name in ("DO_NOT_TRACK", "TELEMETRY", "TELEMETRY_ERRORS", "TELEMETRY_SALT", "TELEMETRY_HOME"):
+    os.environ.pop(_name, None)
 
 CASES = Path(__file__).parent / "cases"
 

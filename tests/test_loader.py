@@ -257,3 +257,139 @@ def test_import_ingest_is_light():
     ).stdout.split()
 
     assert not {"polars", "pandas", "sqlite_utils", "streamlit", "plotly", "numpy"} & set(loaded)
+
+
+# --- what is personal in free words ----------------------------------------------------------
+
+
+def metadata_of(home: Path) -> list[dict]:
+    return [json.loads(text) for (text,) in rows(home, "SELECT metadata FROM telemetry_events")]
+
+
+def test_metadata_the_team_knows_stays_and_the_rest_is_redacted_in_its_place(load_lines, home):
+    known = {"tool_name": "search_context", "tokens_input": 4_100, "accepted": True}
+    unknown = {"author": "alice@example.com", "nested": {"deep": ["alice@example.com", 3]}}
+    load_lines(event(metadata=known | unknown))
+
+    [found] = metadata_of(home)
+    assert found == found | known
+    assert list(found) == [*known, *unknown]
+    assert "alice" not in json.dumps(found)
+    assert found["nested"]["deep"][1] == 3
+
+
+def test_a_known_key_with_a_value_not_of_its_kind_is_redacted(load_lines, home):
+    load_lines(
+        event(
+            metadata={
+                "tokens_input": "alice@example.com",
+                "accepted": "alice@example.com",
+                "tool_name": ["alice@example.com"],
+                "model": "alice@example.com " * 20,
+            }
+        )
+    )
+
+    assert "alice" not in json.dumps(metadata_of(home))
+
+
+def test_a_key_of_the_settings_is_known(load_lines, home):
+    (home / "telemetry.toml").write_text('[metadata]\nauthor = "text"\n')
+    load_lines(event(metadata={"author": "alice@example.com", "editor": "alice@example.com"}))
+
+    [found] = metadata_of(home)
+    assert found["author"] == "alice@example.com"
+    assert "alice" not in found["editor"]
+
+
+def test_two_keys_that_look_the_same_without_their_secrets_both_stay(load_lines, home):
+    load_lines(event(metadata={"alice@example.com": 1, "bob@example.com": 2}))
+
+    [found] = metadata_of(home)
+    assert sorted(found.values()) == [1, 2]
+    assert "example.com" not in json.dumps(found)
+
+
+def test_equal_values_of_different_types_are_not_mistaken_for_each_other(load_lines, home):
+    values = [1, True, 1.0, None, "1", False, 0]
+    load_lines(*(event(metadata={"zeal": value}) for value in values))
+
+    assert [repr(one["zeal"]) for one in metadata_of(home)] == [repr(value) for value in values]
+
+
+def test_loose_keys_beside_the_columns_are_redacted_too(load_lines, home):
+    load_lines(event(author="alice@example.com"))
+
+    assert "alice" not in json.dumps(metadata_of(home))
+    assert "author" in metadata_of(home)[0]
+
+
+def test_an_errors_message_and_trace_are_scrubbed(load_lines, home):
+    trace = 'Traceback (most recent call last):\n  File "/home/alice/app.py", line 3, in run\n'
+    error = {"timestamp": 1e9, "error_type": "ValueError", "user_id_hash": "u"}
+    load_lines(
+        error | {"error_message": "no mail for alice@example.com", "stack_trace": trace},
+        event(error_message="no mail for alice@example.com", event_data={"stack_trace": trace}),
+        event(metadata={}, event_id="bare"),
+    )
+
+    for table in ("telemetry_errors", "telemetry_events"):
+        assert "alice" not in str(rows(home, f"SELECT * FROM {table}"))
+    [(message, kept), _] = rows(
+        home, "SELECT error_message, stack_trace FROM telemetry_errors ORDER BY id"
+    )
+    assert message.startswith("no mail for ")
+    assert "app.py" in kept
+
+
+def test_a_csv_and_an_older_database_are_scrubbed_as_well(home, tmp_path):
+    path = tmp_path / "events.csv"
+    with path.open("w", newline="") as file:
+        table = csv.DictWriter(file, [*event(), "author"])
+        table.writeheader()
+        table.writerow(event(author="alice@example.com"))
+    load(path, home)
+    old = tmp_path / "old.db"
+    with contextlib.closing(sqlite3.connect(old)) as connection:
+        connection.execute(
+            "CREATE TABLE telemetry_events (id, timestamp, event_type, user_id_hash, event_data)"
+        )
+        connection.execute(
+            "INSERT INTO telemetry_events VALUES (1, 1e9, 'install', 'u', ?)",
+            ('{"author": "alice@example.com"}',),
+        )
+        connection.commit()
+    load(old, home)
+
+    assert len(metadata_of(home)) == 2
+    assert "alice" not in json.dumps(metadata_of(home))
+
+
+def test_a_refused_line_is_kept_scrubbed_and_cut(load_lines, home):
+    summary = load_lines(
+        b"{broken alice@example.com " + b"x " * 3_000, event(at="alice@example.com")
+    )
+
+    kept = rows(home, "SELECT reason, text FROM telemetry_quarantine")
+    assert len(kept) == 2
+    assert "alice" not in str(kept)
+    assert "alice" not in str(summary.refused)
+    assert all(len(text) <= 2_048 for _, text in kept)
+
+
+def test_metadata_that_redaction_makes_too_long_keeps_what_is_known(load_lines, home):
+    growing = {f"k{number:04}": "a@b.co" for number in range(3_400)}
+    load_lines(event(metadata={"tool_name": "search"} | growing))
+
+    [found] = metadata_of(home)
+    assert found == {"tool_name": "search"}
+
+
+def test_the_commands_warn_about_settings_they_cannot_use(home, tmp_path, capsys):
+    (home / "telemetry.toml").write_text("[metadata]\na = 3\n")
+    good = tmp_path / "good.jsonl"
+    good.write_text(json.dumps(event()) + "\n")
+
+    for command in ("load", "migrate"):
+        assert main(["--home", str(home), command, str(good)]) == 0
+        assert "metadata.a" in capsys.readouterr().err

@@ -1,0 +1,234 @@
+"""The path of what the host said: a bounded buffer, and one background thread that empties it.
+
+The host's threads only append to the buffer. The background thread prepares rows, appends them to
+the log (then they are safe) and stores them in SQLite (then they are fast). Nothing that the host's
+threads or its signal handlers call takes a lock that the code they interrupted could hold.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
+
+from ingest.counts import Counts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from ingest.boundary import Boundary
+    from ingest.consent import Consent
+    from ingest.worker import Worker
+
+BUFFER_MAX: Final = 20_000  # what the host said and is not in the log yet; about 10 MB
+WAKE_EVERY: Final = 1_024  # a power of two: a buffer that fills this fast is not left to wait
+GATHER_S: Final = 0.1  # after the first event, wait this long for company
+IDLE_S: Final = 0.5  # how often an idle thread looks by itself
+PAUSE_S: Final = 1.0  # a fork waits this long for the thread
+
+
+class Marker:
+    """Put into the buffer by a thread that waits until everything before it is in the log."""
+
+    __slots__ = ("_reached", "closes", "safe")
+
+    def __init__(self, *, closes: bool) -> None:
+        self.closes = closes
+        self.safe = False
+        self._reached: SimpleQueue[bool] = SimpleQueue()
+
+    def reach(self, *, safe: bool) -> None:
+        """Tell the waiting thread; the first word counts."""
+        self._reached.put(safe)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for the word; False when it does not come in time."""
+        try:
+            return self._reached.get(timeout=max(timeout_s, 0.0))
+        except Empty:
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a client was told when it was made."""
+
+    home: Path
+    channel: str
+    release: str | None
+    environ: Mapping[str, str]
+    now: Callable[[], float]
+    buffer_max: int = BUFFER_MAX
+
+
+class Pipeline:
+    """Buffer and thread of one client in one process.
+
+    Attributes
+    ----------
+    buffer, limit : the client's hot path appends while `buffer` is shorter than `limit`, which is
+        0 when nothing may be said.
+    trouble : why the log takes nothing, one of counts.REASONS, or empty.
+    abandoned : close() ran out of time; the thread stops as soon as it can.
+    """
+
+    def __init__(self, options: Options, consent: Consent, boundary: Boundary) -> None:
+        self.options = options
+        self.boundary = boundary
+        self.consent = consent
+        self.counts = Counts()
+        self.buffer: deque[Any] = deque()
+        self.limit = options.buffer_max if consent.enabled else 0
+        self.trouble = ""
+        self.closed = self.abandoned = False
+        self._wake: SimpleQueue[int] = SimpleQueue()  # its put may interrupt its own put
+        self._starting = threading.RLock()
+        self._thread: threading.Thread | None = None
+        self._worker: Worker | None = None
+        self._pausing = self._running = False
+
+    # --- called by the host's threads ---
+
+    def submit(self, said: object) -> bool:
+        """Put one thing into the buffer; False when there is no room."""
+        waiting = len(self.buffer)
+        if waiting >= self.limit:
+            return self.refuse()
+        self.buffer.append(said)
+        if not waiting % WAKE_EVERY:
+            self.wake(waiting)
+        return True
+
+    def refuse(self) -> bool:
+        """Count what there is no room for; nothing is counted when telemetry is off."""
+        if self.consent.enabled:
+            self.counts.drop("closed" if self.closed else self.trouble or "buffer_full")
+            if not self.closed:
+                self.wake(WAKE_EVERY)
+        return False
+
+    def wake(self, waiting: int) -> bool:
+        """Let the background thread look at the buffer, starting it when there is none."""
+        thread = self._thread
+        if (thread is None or not thread.is_alive()) and not self._start():
+            return False
+        self._wake.put(waiting)
+        return True
+
+    def flush(self, timeout_s: float, *, closes: bool = False) -> bool:
+        """Wait until everything said before is in the log; tell whether it is."""
+        if not self.consent.enabled or (self._worker is None and not self.buffer):
+            return True
+        marker = Marker(closes=closes)
+        self.buffer.append(marker)
+        if not self.wake(WAKE_EVERY):
+            self._run()  # no thread to be had: the interpreter is leaving, so do it here
+        return marker.wait(timeout_s)
+
+    def close(self, timeout_s: float) -> bool:
+        """Write what waits and stop; what is left at the deadline is counted."""
+        if self.closed:
+            return not self.buffer
+        self.closed, self.limit = True, 0
+        whole = self.flush(timeout_s, closes=True)
+        self.abandoned = True
+        left = self._empty()
+        if left:
+            self.counts.drop(self.trouble or "left_at_close", left)
+        return whole and not left
+
+    def _start(self) -> bool:
+        with self._starting:
+            if self._pausing:
+                return False
+            if self._thread is not None and self._thread.is_alive():
+                return True
+            thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # no more threads, or the interpreter is leaving
+                self.trouble = "writer_dead"
+                return False
+            self._thread = thread
+            return True
+
+    def _empty(self) -> int:
+        """Empty the buffer; return how much of what the host said was in it."""
+        said = 0
+        while self.buffer:
+            item = self.buffer.popleft()
+            if self.is_marker(item):
+                item.reach(safe=False)
+            else:
+                said += 1
+        return said
+
+    # --- around a fork ---
+
+    def pause(self) -> None:
+        """Stop the thread and close the database before the process is copied."""
+        self._pausing = True
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            self._wake.put(WAKE_EVERY)
+            thread.join(PAUSE_S)
+
+    def resume(self) -> None:
+        """Go on in the process that was copied."""
+        self._pausing = False
+        if self.buffer:
+            self.wake(WAKE_EVERY)
+
+    # --- called by the background thread ---
+
+    @property
+    def awaited(self) -> bool:
+        """Tell whether a thread waits for what is in the buffer."""
+        return any(self.is_marker(item) for item in self.buffer.copy())
+
+    @staticmethod
+    def is_marker(item: object) -> TypeGuard[Marker]:
+        """Tell a marker from what the host said."""
+        return type(item) is Marker
+
+    def disappoint(self) -> None:
+        """Tell every waiting thread that what it waits for is not in the log."""
+        for item in self.buffer.copy():
+            if self.is_marker(item):
+                item.reach(safe=False)
+
+    def withdraw(self) -> None:
+        """Take nothing more and drop what waits: telemetry was turned off."""
+        self.limit = 0
+        self.counts.drop("consent_withdrawn", self._empty())
+
+    def _run(self) -> None:
+        from ingest.worker import Worker  # noqa: PLC0415 - a host that says nothing pays nothing
+
+        if self._running:
+            return
+        self._running = True
+        with self.boundary:
+            worker = self._worker = self._worker or Worker(self)
+            while not (worker.finished or self._pausing):
+                self._gather()
+                with self.boundary:
+                    worker.turn()
+            worker.rest()
+            if worker.finished:
+                self.disappoint()
+        self._running = False
+
+    def _gather(self) -> None:
+        """Wait until there is something to do."""
+        if self.abandoned or (self.buffer and not self.trouble):
+            return
+        try:
+            waiting = self._wake.get(timeout=IDLE_S)
+            if waiting < WAKE_EVERY and not self._pausing:
+                self._wake.get(timeout=GATHER_S)
+        except Empty:
+            return

@@ -1,0 +1,338 @@
+"""Turns what the host said into rows: who, when, scrubbed, sampled. It reads and writes nothing.
+
+It runs in the background thread, so a value that repeats (a user, a session, a tool's name) is
+looked at once and remembered.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from enum import Enum
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from ingest import scrub
+from ingest.ids import IsoTime
+from ingest.vocabulary import (
+    METADATA_CHARS_MAX,
+    NAME_CHARS_MAX,
+    Row,
+    parse_time,
+    pseudonym,
+    read_who,
+    standard_name,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ingest.counts import Counts
+    from ingest.sampling import Sampling
+    from ingest.vocabulary import MetadataKey
+
+CACHED_MAX: Final = 4_096  # people and words remembered
+ERRORS_CACHED_MAX: Final = 256
+INSTALLATION: Final = "this installation"  # the user of what names no user
+ROW_NUMBER_MAX: Final = 2**53
+
+_metadata_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
+# user_id, user_id_hash, user_tier, session_id, channel, project_id, branch_id, context_id
+WhoSaid = tuple[Any, Any, Any, Any, Any, Any, Any, Any]
+WHO_SAID: Final = (
+    *("user_id", "user_id_hash", "user_tier", "session_id"),
+    *("channel", "project_id", "branch_id", "context_id"),
+)
+_ID_NAMES: Final = ("session_id", "project_id", "branch_id", "context_id")
+
+
+class EventSaid(NamedTuple):
+    """What `track` was given, at the moment `at_s`."""
+
+    at_s: float
+    event_name: Any
+    who: WhoSaid
+    result: Any = "success"
+    duration_ms: Any = None
+    metadata: Any = None
+    more: Any = None
+    timestamp: Any = None
+    event_id: Any = None
+
+
+class TraceSaid(NamedTuple):
+    """What a trace was given; `at_s` is when it began."""
+
+    at_s: float
+    operation_name: Any
+    who: WhoSaid
+    duration_ms: Any
+    success: Any = True
+    result_count: Any = None
+    metadata: Any = None
+    more: Any = None
+    timestamp: Any = None
+    event_id: Any = None
+
+
+class ErrorSaid(NamedTuple):
+    """What `error` was given: type, message and trace as the host's runtime had them."""
+
+    at_s: float
+    error_type: Any
+    who: WhoSaid
+    error_message: Any = ""
+    stack_trace: Any = None
+    severity: Any = "error"
+    related_event_name: Any = None
+    occurrences: Any = 1
+    metadata: Any = None
+    more: Any = None
+    timestamp: Any = None
+    event_id: Any = None
+
+
+class TurnSaid(NamedTuple):
+    """What one turn of a session, or one context that belongs to none, adds to its rollup."""
+
+    at_s: float
+    who: WhoSaid
+    values: Mapping[str, Any]
+
+
+class Preparer:
+    """Makes rows; one per client, used by its background thread only.
+
+    Parameters
+    ----------
+    salt : the home's salt, for raw user ids.
+    new_id : makes an event_id from seconds since 1970.
+    counts : where what is left out is counted.
+    allow : the metadata keys that may be kept.
+    channel, release : for what does not say its own.
+    sampling : keeps a share of ordinary successes; None keeps everything.
+    """
+
+    def __init__(
+        self,
+        *,
+        salt: bytes,
+        new_id: Callable[[float], str],
+        counts: Counts,
+        allow: Mapping[str, MetadataKey],
+        channel: str,
+        release: str | None,
+        sampling: Sampling | None = None,
+    ) -> None:
+        self._salt = salt
+        self._new_id = new_id
+        self._counts = counts
+        self._allow = allow
+        self._channel = channel
+        self._sampling = sampling
+        self._iso = IsoTime()
+        self._known_who = lru_cache(CACHED_MAX)(self._who)
+        self._known_word = lru_cache(CACHED_MAX, typed=True)(_word)
+        self._known_error = lru_cache(ERRORS_CACHED_MAX)(_fault)
+        self._release = self._word(release) or None
+
+    def event(self, said: EventSaid, *, sampled: bool = True) -> Row | None:
+        """Return the row of an event, or None when it was counted instead."""
+        name = self._word(said.event_name)
+        if not name:
+            self._counts.drop("invalid")
+            return None
+        event_id, timestamp = self._start(said)
+        who = self.who(said.who)
+        result = self._word(said.result).lower() or "success"
+        duration_ms = _number(said.duration_ms)
+        properties = self._properties(said.metadata, said.more)
+        weight = 1.0
+        if sampled:
+            what = {"event_name": standard_name(name), "result": result}
+            weight = self._weight(event_id, who, duration_ms, properties, **what)
+        if not weight:
+            return None
+        tail = (self._json(properties), self._release, weight)
+        return Row("events", (event_id, timestamp, name, *who, result, duration_ms, *tail))
+
+    def trace(self, said: TraceSaid) -> Row | None:
+        """Return the row of a trace, or None when it was counted instead."""
+        name = self._word(said.operation_name)
+        if not name:
+            self._counts.drop("invalid")
+            return None
+        event_id, timestamp = self._start(said)
+        who = self.who(said.who)
+        success = said.success is None or bool(said.success)
+        duration_ms = _number(said.duration_ms)
+        properties = self._properties(said.metadata, said.more)
+        weight = self._weight(
+            event_id, who, duration_ms, properties, operation_name=name, success=success
+        )
+        if not weight:
+            return None
+        what = (name, duration_ms, int(success), _count(said.result_count))
+        tail = (self._json(properties), self._release, weight)
+        return Row("traces", (event_id, timestamp, *what, *who, *tail))
+
+    def error(self, said: ErrorSaid) -> dict[str, Any]:
+        """Return an error, scrubbed and hashed, to be merged with its equals before it is a row.
+
+        The hash is made of the trace as it was; of the trace itself only the scrubbed one stays.
+        """
+        from ingest.stack_hash import HASH_VERSION  # noqa: PLC0415 - the first error pays for it
+
+        error_type = self._word(said.error_type) or "Error"
+        message, trace = _text(said.error_message), _text(said.stack_trace)
+        stack_hash, message, trace = self._known_error(error_type, message, trace)
+        event_id, timestamp = self._start(said)
+        return {
+            "event_id": event_id,
+            "timestamp": timestamp,
+            "error_type": error_type,
+            "error_message": message,
+            "stack_trace": trace or None,
+            "stack_hash": stack_hash,
+            "hash_version": HASH_VERSION,
+            "severity": self._word(said.severity).lower() or "error",
+            "who": self.who(said.who),
+            "related_event_name": self._word(said.related_event_name) or None,
+            "occurrences": _count(said.occurrences) or 1,
+            "first_at": timestamp,
+            "last_at": timestamp,
+            "metadata": self._json(self._properties(said.metadata, said.more)),
+        }
+
+    def error_row(self, error: Mapping[str, Any]) -> Row:
+        """Return the row of an error that was merged with its equals."""
+        head = [error[name] for name in _ERROR_HEAD]
+        tail = [error[name] for name in _ERROR_TAIL]
+        values = (*head, *error["who"], *tail, error["metadata"], self._release, 1.0)
+        return Row("errors", values)
+
+    def who(self, said: WhoSaid) -> tuple[Any, ...]:
+        """Return the columns from user_id_hash to context_id."""
+        try:
+            return self._known_who(said)
+        except TypeError:  # something in it cannot be remembered
+            return self._who(said)
+
+    def _who(self, said: WhoSaid) -> tuple[Any, ...]:
+        raw = dict(zip(WHO_SAID, said, strict=True))
+        for name in ("user_id", "user_id_hash"):
+            text = _text(raw[name]).replace("\0", "")
+            raw[name] = text if text.strip() else None
+        if raw["user_id"] is None and raw["user_id_hash"] is None:
+            raw["user_id"] = INSTALLATION
+        raw["user_tier"] = self._word(raw["user_tier"])
+        raw["channel"] = self._word(raw["channel"]) or self._channel
+        for name in _ID_NAMES:
+            raw[name] = self._identifier(raw[name])
+        return read_who(raw, self._salt)
+
+    def _identifier(self, value: object) -> str | None:
+        """Return an id as it is; one that looks like a name, a path or a secret as a pseudonym."""
+        if value is None or value == "":
+            return None
+        text = _text(value)
+        return text if scrub.is_plain_id(text) else pseudonym(text, self._salt)
+
+    def _word(self, value: object) -> str:
+        """Return a name, scrubbed; the same names come again and again."""
+        try:
+            return self._known_word(value)
+        except TypeError:
+            return _word(value)
+
+    def _start(self, said: EventSaid | TraceSaid | ErrorSaid) -> tuple[str, str]:
+        timestamp = None
+        if said.timestamp is not None:
+            timestamp = parse_time(said.timestamp)
+            self._counts.flagged += timestamp is None
+        given = self._identifier(said.event_id)
+        return given or self._new_id(said.at_s), timestamp or self._iso(said.at_s)
+
+    def _properties(self, metadata: object, more: object) -> dict[str, Any]:
+        """Return what of the metadata is allowed; the rest is counted."""
+        kept: dict[str, Any] = {}
+        for given in (metadata, more):
+            if given:
+                allowed = scrub.properties(given, self._allow)
+                length = len(given) if type(given) is dict else 1
+                self._counts.flagged += max(length - len(allowed), 0)
+                kept.update(allowed)
+        return kept
+
+    def _json(self, properties: dict[str, Any]) -> str:
+        if not properties:
+            return "{}"
+        text = _metadata_json(properties)
+        if len(text) <= METADATA_CHARS_MAX:
+            return text
+        self._counts.flagged += 1
+        return "{}"
+
+    def _weight(
+        self,
+        event_id: str,
+        who: tuple[Any, ...],
+        duration_ms: float | None,
+        properties: dict[str, Any],
+        **what: object,
+    ) -> float:
+        """Return what the row stands for; 0 when sampling leaves it out."""
+        if self._sampling is None:
+            return 1.0
+        record = what | {
+            "event_id": event_id,
+            "user_id_hash": who[0],
+            "session_id": who[3],
+            "duration_ms": duration_ms,
+            "metadata": properties,
+        }
+        decision = self._sampling.decide(record)
+        if decision.keep:
+            return decision.weight
+        self._counts.sampled_out += 1
+        return 0.0
+
+
+_ERROR_HEAD: Final = (
+    *("event_id", "timestamp", "error_type", "error_message", "stack_trace"),
+    *("stack_hash", "hash_version", "severity"),
+)
+_ERROR_TAIL: Final = ("related_event_name", "occurrences", "first_at", "last_at")
+
+
+def _word(value: object) -> str:
+    return scrub.text(_text(value), limit=NAME_CHARS_MAX).strip()
+
+
+def _text(value: object) -> str:
+    """Return a value as text; what cannot be said raises, and costs itself only."""
+    if isinstance(value, Enum):
+        value = value.value
+    return "" if value is None else str(value)
+
+
+def _fault(error_type: str, message: str, trace: str) -> tuple[str, str, str]:
+    from ingest.stack_hash import stack_hash  # noqa: PLC0415 - the first error pays for it
+
+    hashed = stack_hash(trace, error_type=error_type, message=message)
+    return hashed, scrub.text(message), scrub.stack(trace)
+
+
+def _number(value: object) -> float | None:
+    """Return a number of milliseconds, or None for what is none."""
+    try:
+        number = float(value)  # type: ignore[arg-type] # a Decimal or a number of numpy's
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) and number >= 0 else None
+
+
+def _count(value: object) -> int | None:
+    number = _number(value)
+    return int(number) if number is not None and number <= ROW_NUMBER_MAX else None
