@@ -20,14 +20,17 @@ class Boundary:
     Parameters
     ----------
     strict : let exceptions out all the same; TELEMETRY_STRICT=1, so that tests see them.
+    foreign : around somebody else's code, such as a `__str__`: not even an exit gets out, only
+        Ctrl-C, and nothing is said of it, for it is no fault of ours.
     """
 
-    __slots__ = ("caught", "kinds", "strict")
+    __slots__ = ("caught", "foreign", "kinds", "strict")
 
-    def __init__(self, *, strict: bool = False) -> None:
+    def __init__(self, *, strict: bool = False, foreign: bool = False) -> None:
         self.caught = 0
         self.kinds: set[str] = set()
         self.strict = strict
+        self.foreign = foreign
 
     def __enter__(self) -> None:
         """Begin a stretch of code that must not hurt the host."""
@@ -36,6 +39,8 @@ class Boundary:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> bool:
         """Count the exception and stop it; interrupts and exits go on."""
+        if self.foreign:
+            return error is not None and not isinstance(error, KeyboardInterrupt)
         if self.strict or not isinstance(error, Exception):
             return False
         self.caught += 1

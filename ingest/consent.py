@@ -7,8 +7,7 @@ file and writes nothing.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ingest.vocabulary import CONSENT_FILE
 
@@ -24,8 +23,7 @@ _YES: Final = frozenset(("1", "true", "yes", "on", "y", "t", "enabled"))
 _NO_TO_DO_NOT_TRACK: Final = frozenset(("", "0", "false", "no", "off", "n", "f"))
 
 
-@dataclass(frozen=True, slots=True)
-class Consent:
+class Consent(NamedTuple):
     """What may be done here.
 
     Attributes

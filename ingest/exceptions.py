@@ -10,6 +10,8 @@ from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ingest.boundary import Boundary
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import CodeType, TracebackType
@@ -29,6 +31,7 @@ MESSAGE_CHARS_MAX: Final = 8_192  # before scrubbing
 NOTES_MAX: Final = 16
 NAME_CHARS_MAX: Final = 1_000  # of a type, a file or a function
 
+_THEIRS: Final = Boundary(foreign=True)
 _HEADER = "Traceback (most recent call last):"
 _CAUSE = "The above exception was the direct cause of the following exception:"
 _CONTEXT = "During handling of the above exception, another exception occurred:"
@@ -58,13 +61,9 @@ def describe(error: BaseException) -> Described:
 
     An exception that cannot be read at all gives its type's name and an empty message and trace.
     """
-    try:
-        name = _type_name(error)
-        return Described(name, _message(error), _Printer().print(error))
-    except KeyboardInterrupt:  # the user's, not the exception's
-        raise
-    except BaseException:  # noqa: BLE001 - an exception class may run any code of its own here
-        return Described(type.__dict__["__name__"].__get__(type(error)), "", "")
+    with _THEIRS:  # an exception class may run any code of its own
+        return Described(_type_name(error), _message(error), _Printer().print(error))
+    return Described(type.__dict__["__name__"].__get__(type(error)), "", "")
 
 
 # The exception itself -----------------------------------------------------------------------------
@@ -90,13 +89,10 @@ def _message(error: BaseException) -> str:
 
 def _safe_text(value: object, what: str, to_text: Callable[[object], str] = str) -> str:
     """Take any object's text, or say that it has none, as Python does."""
-    try:
+    with _THEIRS:  # somebody's __str__
         text = to_text(value)
         return str.__getitem__(text, slice(MESSAGE_CHARS_MAX))  # a plain str, whatever `text` is
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # noqa: BLE001 - somebody's __str__: it may raise anything
-        return f"<{what} {to_text.__name__}() failed>"
+    return f"<{what} {to_text.__name__}() failed>"
 
 
 def _name(value: object) -> str:

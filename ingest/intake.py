@@ -5,16 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from ingest.prepare import WHO_SAID, ErrorSaid, EventSaid, TraceSaid, TurnSaid
 from ingest.repeats import Repeats, Verdict
 from ingest.rollups import SessionRollups, WindowRollup
+from ingest.said import WHO_SAID, ErrorSaid, EventSaid, TraceSaid, TurnSaid
 from ingest.vocabulary import TABLES, CortexEventName, standard_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from ingest.counts import Counts
-    from ingest.prepare import Preparer, WhoSaid
+    from ingest.prepare import Preparer
+    from ingest.said import WhoSaid
     from ingest.vocabulary import Row
 
 _NAME_AT: Final = TABLES["events"].column_names.index("event_name")

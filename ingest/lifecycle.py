@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import weakref
 from typing import TYPE_CHECKING, Final
 
@@ -36,8 +37,9 @@ def watch(client: Client) -> None:
 
 def close_all() -> None:
     """Close every client, all of them within EXIT_TIMEOUT_S."""
+    deadline_s = time.monotonic() + EXIT_TIMEOUT_S
     for client in list(_clients):
-        client.close(EXIT_TIMEOUT_S)
+        client.close(deadline_s - time.monotonic())
 
 
 def _catch_sigterm() -> None:

@@ -1,7 +1,7 @@
 """Regular expressions that compile when they are first used; a host pays nothing for the others."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cached_property
 
 __all__ = ["Lazy"]
@@ -41,11 +41,6 @@ class Lazy:
     def fullmatch(self) -> Callable[[str], re.Match[str] | None]:
         """`re.Pattern.fullmatch`."""
         return self.compiled.fullmatch
-
-    @cached_property
-    def finditer(self) -> Callable[[str], Iterator[re.Match[str]]]:
-        """`re.Pattern.finditer`."""
-        return self.compiled.finditer
 
     @cached_property
     def findall(self) -> Callable[[str], list[str]]:

@@ -10,10 +10,11 @@ import json
 import math
 from enum import Enum
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from ingest import scrub
 from ingest.ids import IsoTime
+from ingest.said import WHO_SAID
 from ingest.vocabulary import (
     METADATA_CHARS_MAX,
     NAME_CHARS_MAX,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ingest.counts import Counts
+    from ingest.said import ErrorSaid, EventSaid, TraceSaid, WhoSaid
     from ingest.sampling import Sampling
     from ingest.vocabulary import MetadataKey
 
@@ -38,67 +40,7 @@ ROW_NUMBER_MAX: Final = 2**53
 
 _metadata_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
-# user_id, user_id_hash, user_tier, session_id, channel, project_id, branch_id, context_id
-WhoSaid = tuple[Any, Any, Any, Any, Any, Any, Any, Any]
-WHO_SAID: Final = (
-    *("user_id", "user_id_hash", "user_tier", "session_id"),
-    *("channel", "project_id", "branch_id", "context_id"),
-)
 _ID_NAMES: Final = ("session_id", "project_id", "branch_id", "context_id")
-
-
-class EventSaid(NamedTuple):
-    """What `track` was given, at the moment `at_s`."""
-
-    at_s: float
-    event_name: Any
-    who: WhoSaid
-    result: Any = "success"
-    duration_ms: Any = None
-    metadata: Any = None
-    more: Any = None
-    timestamp: Any = None
-    event_id: Any = None
-
-
-class TraceSaid(NamedTuple):
-    """What a trace was given; `at_s` is when it began."""
-
-    at_s: float
-    operation_name: Any
-    who: WhoSaid
-    duration_ms: Any
-    success: Any = True
-    result_count: Any = None
-    metadata: Any = None
-    more: Any = None
-    timestamp: Any = None
-    event_id: Any = None
-
-
-class ErrorSaid(NamedTuple):
-    """What `error` was given: type, message and trace as the host's runtime had them."""
-
-    at_s: float
-    error_type: Any
-    who: WhoSaid
-    error_message: Any = ""
-    stack_trace: Any = None
-    severity: Any = "error"
-    related_event_name: Any = None
-    occurrences: Any = 1
-    metadata: Any = None
-    more: Any = None
-    timestamp: Any = None
-    event_id: Any = None
-
-
-class TurnSaid(NamedTuple):
-    """What one turn of a session, or one context that belongs to none, adds to its rollup."""
-
-    at_s: float
-    who: WhoSaid
-    values: Mapping[str, Any]
 
 
 class Preparer:

@@ -21,6 +21,9 @@ from functools import cache, lru_cache
 from itertools import islice
 from typing import Final, NamedTuple, TypeVar
 
+from ingest.boundary import Boundary
+from ingest.stack_hash import STACK_CHARS_MAX as RAW_CHARS_MAX
+from ingest.stack_hash import culprit, explain, public_path, stack_hash
 from ingest.vocabulary import METADATA, MetadataKey
 
 __all__ = ["is_plain_id", "is_secret_key", "properties", "redact", "stack", "text"]
@@ -39,10 +42,11 @@ INTEGER_BITS_MAX: Final = 128
 TEXTS_CACHED_MAX: Final = 4_096
 KEYS_CACHED_MAX: Final = 4_096
 
-SECRET: Final = "[secret]"
+SECRET: Final = "[secret]"  # noqa: S105 - the mask, not a secret
 REDACTED: Final = "[redacted]"
 CYCLE: Final = "[cycle]"
 TOO_MUCH: Final = "[too much]"
+_OWN_MASK: Final = r"\[[a-z]+\]"
 UNREADABLE: Final = "[unreadable]"
 
 _T = TypeVar("_T")
@@ -87,10 +91,12 @@ def _readable(value: object, limit: int) -> str:
 
 def _shielded(call: Callable[[], _T], otherwise: _T) -> _T:
     """Run code of the host's objects (`__str__`, `items`), which may raise anything."""
-    try:
+    with _THEIRS:
         return call()
-    except Exception:  # noqa: BLE001 - a foreign object's own code; the scrubber must not raise
-        return otherwise
+    return otherwise
+
+
+_THEIRS: Final = Boundary(foreign=True)
 
 
 def _cut(given: str, limit: int) -> str:
@@ -104,7 +110,9 @@ def _cut(given: str, limit: int) -> str:
     cut_word = _rx(r"[^\s,;&]+\Z").search(head, start)
     if cut_word is None or cut_word.start() == start > 0:
         return head
-    return head[: cut_word.start()] if cut_word.start() or not _wordlike(head) else head
+    if cut_word.start() == 0:
+        return head if _wordlike(head) else TOO_MUCH[:limit]
+    return head[: cut_word.start()]
 
 
 def _wordlike(word: str) -> bool:
@@ -190,7 +198,8 @@ def _asking(
 # Private keys -------------------------------------------------------------------------------------
 
 _KEY_BODY = (
-    r"(?:\\{1,4}[nr]|[\s\"'+,]|(?:Proc-Type|DEK-Info|Version|Comment|Charset|Hash|Subject):[^\n\\]{0,200}"
+    r"(?:\\{1,4}[nr]|[\s\"'+,]|(?:Proc-Type|DEK-Info|Version|Comment|Charset|Hash"
+    r"|Subject):[^\n\\]{0,200}"
     r"|(?<![A-Za-z0-9+/=])[A-Za-z0-9+/=]{16,200}(?![A-Za-z0-9+/=])"
     r"|(?<![A-Za-z0-9+/=])[A-Za-z0-9+/]{1,76}={1,2}(?![A-Za-z0-9+/=]))*+"
 )
@@ -201,7 +210,7 @@ _PEM = (
 )
 _PUTTY = (
     r"PuTTY-User-Key-File-\d:[\s\S]{0,8192}?Private-MAC: ?[0-9a-fA-F]{8,}"
-    rf"|PuTTY-User-Key-File-\d:[^\n]*(?:\s*(?:[A-Z][\w-]{{1,30}}: ?[^\n]*|[A-Za-z0-9+/=]{{16,}}))*+"
+    r"|PuTTY-User-Key-File-\d:[^\n]*(?:\s*(?:[A-Z][\w-]{1,30}: ?[^\n]*|[A-Za-z0-9+/=]{16,}))*+"
     r"|Private-Lines: ?\d+(?:\s*[A-Za-z0-9+/=]{16,})*+(?:\s*[A-Za-z0-9+/]{1,70}={1,2})?"
 )
 _PEM_TAIL = (
@@ -224,14 +233,21 @@ VENDORS: Final[dict[str, str]] = {
     "1password": r"ops_eyJ[\w+/=-]{20,}|A3-[A-Z0-9]{6}(?:-[A-Z0-9]{5,11}){3,6}",
     "adobe": r"p8e-[A-Za-z0-9]{24,}",
     "age": r"AGE-SECRET-KEY-1[A-Z0-9]{20,}|AGE-PLUGIN-[A-Z0-9-]{20,}",
-    "airtable": r"pat[A-Za-z0-9]{14}\.[0-9a-f]{20,}|key(?=[A-Za-z]{0,14}\d)[A-Za-z0-9]{14}(?![A-Za-z0-9])",
+    "airtable": (
+        r"pat[A-Za-z0-9]{14}\.[0-9a-f]{20,}"
+        r"|key(?=[A-Za-z]{0,14}\d)[A-Za-z0-9]{14}(?![A-Za-z0-9])"
+    ),
     "aiven": r"AVNS_[\w-]{10,}|aivenv1[\w+/=-]{20,}",
     "alibaba": r"LTAI[A-Za-z0-9]{12,}",
     "anthropic": r"sk-ant-[\w-]{12,}",
     "artifactory": r"AKCp[A-Za-z0-9]{20,}|cmVmdGtu[\w+/=-]{20,}",
     "asana": r"[012]/\d{12,}(?:/\d{12,})?:[0-9a-f]{20,}",
-    "atlassian": r"AT(?:ATT|CTT)3[\w=-]{20,}|ATBB[A-Za-z0-9]{20,}|ATTA[0-9a-f]{20,}|BBDC-[\w+/@-]{20,}",
-    "authress": r"(?:sc|ext|scauth|authress)_[A-Za-z0-9]{5,30}\.[A-Za-z0-9]{4,6}\.acc[_-][\w.+/=-]{20,}",
+    "atlassian": (
+        r"AT(?:ATT|CTT)3[\w=-]{20,}|ATBB[A-Za-z0-9]{20,}|ATTA[0-9a-f]{20,}|BBDC-[\w+/@-]{20,}"
+    ),
+    "authress": (
+        r"(?:sc|ext|scauth|authress)_[A-Za-z0-9]{5,30}\.[A-Za-z0-9]{4,6}\.acc[_-][\w.+/=-]{20,}"
+    ),
     "aws_key_id": r"(?:A3T[A-Z0-9]|A(?:KIA|SIA|BIA|CCA|GPA|IDA|IPA|NPA|NVA|ROA))[A-Z0-9]{12,}",
     "aws_bedrock": r"(?:ABSK|bedrock-api-key-)[\w+/=-]{20,}",
     "azure_client_secret": r"[\w.~-]{3}[78]Q~[\w.~-]{20,}",
@@ -254,7 +270,10 @@ VENDORS: Final[dict[str, str]] = {
     "defined": r"dnkey-[\w=-]{20,}",
     "deno": r"ddp_[\w-]{20,}|jsrp_[\w-]{20,}",
     "digitalocean": r"do[opr]_v1_[0-9a-f]{20,}",
-    "discord_bot": r"(?=[A-Za-z_-]{0,24}\d)(?=[a-z0-9_-]{0,24}[A-Z])[\w-]{23,28}\.[\w-]{6,7}\.[\w-]{27,}|mfa\.[\w-]{40,}",
+    "discord_bot": (
+        r"(?=[A-Za-z_-]{0,24}\d)(?=[a-z0-9_-]{0,24}[A-Z])[\w-]{23,28}\.[\w-]{6,7}\.[\w-]{27,}"
+        r"|mfa\.[\w-]{40,}"
+    ),
     "dockerhub": r"dckr_[po]at_[\w-]{16,}",
     "doppler": r"dp\.(?:pt|st|ct|sa|scim|audit)\.[\w.-]{16,}",
     "dropbox": r"sl\.(?:u\.)?[\w=-]{40,}",
@@ -308,14 +327,18 @@ VENDORS: Final[dict[str, str]] = {
     "onesignal": r"os_v2_(?:app|org)_[a-z0-9]{20,}",
     "openai": (
         r"sk-(?:proj|svcacct|admin|None|or-v1|lf|helicone|litellm)-[\w-]{12,}"
-        r"|sk-(?=[A-Za-z0-9_-]{0,48}[0-9A-Z])[A-Za-z0-9][\w-]{17,}|pk-lf-[\w-]{12,}|sess-[A-Za-z0-9]{32,}"
+        r"|sk-(?=[A-Za-z0-9_-]{0,48}[0-9A-Z])[A-Za-z0-9][\w-]{17,}|pk-lf-[\w-]{12,}"
+        r"|sess-[A-Za-z0-9]{32,}"
     ),
     "openshift": r"sha256~[\w-]{24,}",
     "paddle": r"pdl_(?:live|sdbx)_[\w-]{16,}|pdl_ntfset_[\w-]{16,}",
     "paypal": r"A21AA[\w-]{40,}|E[A-Z][\w-]{76,80}(?![\w-])",
     "perplexity": r"pplx-[A-Za-z0-9]{16,}",
     "pinecone": r"pcsk_[\w-]{16,}",
-    "plaid": r"(?:access|public|link|asset|processor)-(?:sandbox|development|production)-[0-9a-f-]{20,}",
+    "plaid": (
+        r"(?:access|public|link|asset|processor)-(?:sandbox|development"
+        r"|production)-[0-9a-f-]{20,}"
+    ),
     "planetscale": r"pscale_(?:tkn|oauth|pw|api)_[\w=.-]{16,}",
     "polar": r"polar_(?:oat|pat|at|rt|cs|whs)_[\w-]{16,}",
     "posthog": r"ph[cxsar]_[A-Za-z0-9]{16,}",
@@ -338,13 +361,17 @@ VENDORS: Final[dict[str, str]] = {
     "shippo": r"shippo_(?:live|test)_[0-9a-f]{20,}",
     "shopify": r"shp(?:at|ca|pa|ss|tka|ua)_[0-9A-Za-z]{20,}",
     "slack": (
-        r"xox[a-z](?:\.xox[a-z])?-[A-Za-z0-9-]{10,}|xapp-\d-[A-Za-z0-9-]{10,}|xwfp-[A-Za-z0-9-]{10,}"
+        r"xox[a-z](?:\.xox[a-z])?-[A-Za-z0-9-]{10,}|xapp-\d-[A-Za-z0-9-]{10,}"
+        r"|xwfp-[A-Za-z0-9-]{10,}"
     ),
     "slack_path": r"T[A-Z0-9]{7,12}/(?:B|A|Ft)?[A-Z0-9]{7,14}/[A-Za-z0-9]{16,}",
     "snyk": r"snyk_(?:uat|sat)\.[\w.-]{16,}",
     "sonar": r"sq[pua]_[0-9a-z]{20,}",
     "sourcegraph": r"sg[pd]_(?:[0-9A-Za-z]{4,16}_)?[0-9a-f]{20,}|slk_[0-9a-f]{20,}",
-    "square": r"EAAA[\w-]{20,}|sq0(?:atp|csp|idp|csb|idb|csr)-[\w-]{16,}|sandbox-sq0[a-z]{3}-[\w-]{16,}",
+    "square": (
+        r"EAAA[\w-]{20,}|sq0(?:atp|csp|idp|csb|idb|csr)-[\w-]{16,}"
+        r"|sandbox-sq0[a-z]{3}-[\w-]{16,}"
+    ),
     "statsig": r"(?:secret|client|console)-[A-Za-z0-9]{40,}",
     "stripe": r"(?:sk|rk|pk|ek|mk)_(?:test|live|prod)_[A-Za-z0-9]{8,}|whsec_[A-Za-z0-9+/=]{12,}",
     "supabase": r"sbp_(?:v0_)?[0-9a-f]{20,}|sb_(?:secret|publishable)_[\w-]{16,}",
@@ -357,11 +384,17 @@ VENDORS: Final[dict[str, str]] = {
     "twilio": r"(?:SK|AC|AP|US|MG)[0-9a-fA-F]{32}",
     "twitter": r"A{16,}[\w%]{20,}|\d{15,20}-[A-Za-z0-9]{30,}",
     "typeform": r"tfp_[\w.=-]{20,}",
-    "vault": r"hv[sbr]\.[\w-]{16,}|s\.(?=[A-Za-z]{0,24}\d)[A-Za-z0-9]{24}(?:\.[A-Za-z0-9]{5})?(?![A-Za-z0-9])",
+    "vault": (
+        r"hv[sbr]\.[\w-]{16,}|s\.(?=[A-Za-z]{0,24}\d)[A-Za-z0-9]{24}(?:\.[A-Za-z0-9]{5})?"
+        r"(?![A-Za-z0-9])"
+    ),
     "vercel": r"vc[pkiar]_[\w-]{20,}|vercel_blob_rw_[\w-]{8,}",
     "wix": r"IST\.[\w.-]{40,}",
     "xai": r"xai-[A-Za-z0-9]{20,}",
-    "yandex": r"AQVN[\w-]{24,}|YC[A-Za-z0-9_-]{38}(?![\w-])|t1\.[\w-]{2,}={0,2}\.[\w-]{40,}={0,2}|y[0-3]_[\w-]{30,}",
+    "yandex": (
+        r"AQVN[\w-]{24,}|YC[A-Za-z0-9_-]{38}(?![\w-])|t1\.[\w-]{2,}={0,2}\.[\w-]{40,}={0,2}"
+        r"|y[0-3]_[\w-]{30,}"
+    ),
 }
 
 
@@ -433,6 +466,8 @@ _WEAK_WORDS = frozenset((
     "seed", "access", "private", "webhook", "token", "tokens", "keys", "value", "dsn", "login",
     "hash", "digest", "ticket", "saml", "grant", "challenge", "fingerprint", "refresh",
 ))  # fmt: skip
+# a secret in `db_pass` and `card.pin`, none in `pass_count`, `two_pass_scan` and `pin_map`
+_SECRET_AT_THE_END = frozenset(("pass", "pw", "pat", "asp", "pin"))
 _COMPLAINTS = frozenset(  # `InvalidAccessKeyId: The key ...` is the name of an error
     ("invalid", "missing", "bad", "wrong", "expired", "incorrect", "no", "unknown", "malformed")
 )
@@ -453,35 +488,32 @@ def _strength(key: str) -> int:
     """Rate a key: its value is a secret, is one when it looks like one, or is harmless."""
     if _rx(_CODE_FILE).search(key):
         return _PLAIN  # `token.py:12`
-    words = _words(key)
-    if not words:
+    words = _words(_rx(_OWN_MASK).sub("", key))  # the word in `[token]` names no value
+    if len(words) > 1 and words[-1] in _KEY_ENDS:
         return _PLAIN
-    squashed = "".join(words)
-    for harmless in _HARMLESS_INSIDE:
-        squashed = squashed.replace(harmless, "")
-    if words[-1] in _KEY_ENDS and len(words) > 1:
-        return _PLAIN
-    if words[0] in _COMPLAINTS and len(words) > 1:
+    if len(words) > 1 and words[0] in _COMPLAINTS:
         return _WEAK
-    if any(word in squashed for word in _INSIDE_WORDS):
+    if _names_a_secret(words):
         return _STRONG
-    named = _SECRET_WORDS.intersection(words)
-    if named - {"pass", "pw", "pat", "asp", "pin"} or (named and _alone_or_owned(words, named)):
-        return _STRONG
-    if "token" in words:
-        return _PLAIN if _TOKEN_UNITS.intersection(words) or words[-1] == "id" else _STRONG
-    if squashed.endswith("token") or ("session" in words and words[-1] in {"id", "ids"}):
-        return _PLAIN if _TOKEN_UNITS.intersection(words) else _STRONG
-    if words[-1] in {"key", "keys"} or words[-2:] == ["key", "id"]:
-        return _STRONG if _KEY_OWNERS.intersection(words[:-1]) else _WEAK
-    if words[-1] == "pass" or squashed.endswith(("pwd", "passwd")):
-        return _STRONG
+    if _TOKEN_UNITS.intersection(words) or words[-2:] == ["token", "id"]:
+        return _PLAIN
     return _WEAK if _WEAK_WORDS.intersection(words) else _PLAIN
 
 
-def _alone_or_owned(words: list[str], named: frozenset[str]) -> bool:
-    """Tell `pass`, `db_pass` and `card.pin` from `pass_count`, `two_pass_scan` and `pin_map`."""
-    return words[-1] in named
+def _names_a_secret(words: list[str]) -> bool:
+    squashed = "".join(words)
+    for harmless in _HARMLESS_INSIDE:
+        squashed = squashed.replace(harmless, "")
+    if any(word in squashed for word in _INSIDE_WORDS) or squashed.endswith(("pwd", "passwd")):
+        return True
+    named = _SECRET_WORDS.intersection(words)
+    if named - _SECRET_AT_THE_END or named.intersection(words[-1:]):
+        return True
+    if "token" in words or squashed.endswith("token"):
+        return not _TOKEN_UNITS.intersection(words) and words[-1] != "id"
+    if words[-1:] in (["key"], ["keys"]) or words[-2:] == ["key", "id"]:
+        return bool(_KEY_OWNERS.intersection(words[:-1]))
+    return "session" in words and words[-1] in {"id", "ids"}
 
 
 def _words(key: str) -> list[str]:
@@ -497,7 +529,8 @@ _KEY = (
     r"(?P<key>(?<![\w$])(?:(?i:api|access|secret|private|signing|encryption|account|client|session"
     r"|auth|master|license|security|shared|storage|one[- ]time|service) )?[\w.$-]{1,128}+(?:\[\])?)"
     r"(?P<sep>(?:\\{0,4}[\"'`]|&quot;|%22|&\#39;)?"
-    r"(?:[ \t]{0,4}(?:=>|:=|={1,3}|:(?!:)|%3[AaDd])(?:[ \t]{0,4}(?:[|>][-+]?)?[ \t]*\r?\n[ \t]{1,16}|[ \t]{0,16})"
+    r"(?:[ \t]{0,4}(?:=>|:=|={1,3}|:(?!:)"
+    r"|%3[AaDd])(?:[ \t]{0,4}(?:[|>][-+]?)?[ \t]*\r?\n[ \t]{1,16}|[ \t]{0,16})"
     r"|(?<=[\"'`])[ \t]{0,3},[ \t]{0,3}(?=\\{0,4}[\"'`])"
     r"|(?<=[\"'])[ \t]{1,4}(?:value|content|default)[ \t]{0,2}=[ \t]{0,2}"
     r"|(?<=[\"'])\s{0,4}/?>\s{0,4}"
@@ -506,14 +539,20 @@ _KEY = (
     r"|(?<![\"'`])[ \t]{1,4}(?:(?:is|was|to)[ \t]{1,2}(?!=))?(?=[^\s=:])))"
 )
 _QUOTED = (
-    r"(?P<open>\\{0,4}[\"'`]|&quot;|%22|&\#39;)(?P<inner>(?:(?!(?P=open))[^\n\\]|\\(?!\\{0,3}[\"'`])[^\n]|(?!(?P=open))\\[^\n])*+)"
+    r"(?P<open>\\{0,4}[\"'`]|&quot;|%22"
+    r"|&\#39;)(?P<inner>(?:(?!(?P=open))[^\n\\]|\\(?!\\{0,3}[\"'`])[^\n]|(?!"
+    r"(?P=open))\\[^\n])*+)"
 )
 _BARE = (
     r"(?:[^\s\"'<>,;&`\\]|[,;&](?!\s|\Z|\"|'|[\w.\- ]{1,40}[=:])|\\(?![nrt\"'\\]))"
     r"{1,4096}+"
 )
 _BRACKETED = r"[\[({][^\[\](){}\n]{0,400}[\])}]?"
-_MASK = r"(?:(?i:bearer|basic|digest|token|apikey|negotiate|ntlm|oauth|aws4-hmac-sha256|\w{2,12}) {1,2})?\[(?:secret|token|jwt|key|redacted|email|ip|hash|card|phone|id|path|user|url)\]|\*{3,}"
+_MASK = (  # already hidden, to its end
+    r"(?:(?:(?i:bearer|basic|digest|token|apikey|negotiate|ntlm|oauth|aws4-hmac-sha256"
+    r"|\w{2,12}) {1,2})?\[(?:secret|token|jwt|key|redacted|email|ip|hash|card|phone|id|path|user"
+    r"|url)\]|\*{3,})(?![^\s\"'<>,;&)\]}.:!?\\])"
+)
 _NO_SECRETS = frozenset((
     "yes", "no", "true", "false", "null", "none", "undefined", "nil", "nan", "empty", "missing",
     "required", "invalid", "expired", "unknown", "on", "off", "set", "unset", "not", "is", "was",
@@ -560,15 +599,18 @@ def _value_span(given: str, found: re.Match[str]) -> tuple[int, int] | None:
     if quoted and quoted["inner"]:
         start, end = quoted.span("inner")
     else:
-        hidden = _rx(_MASK).match(given, start)
-        bare = hidden or _rx(_BRACKETED).match(given, start) or _rx(_BARE).match(given, start)
-        if bare is None:
+        if _rx(_MASK).match(given, start):
             return None
-        end = bare.end() if hidden else start + len(bare[0].rstrip(")]}.:"))
+        bracketed = _rx(_BRACKETED).match(given, start)
+        end = bracketed.end() if bracketed else start
+        bare = _rx(_BARE).match(given, end)
+        end += len(bare[0].rstrip(")]}.:")) if bare else 0
+        if end == start:
+            return None
     value = given[start:end]
     if (spoken or worded) and not found["dash"]:
         spoken_secret = _SPOKEN_WORDS.intersection(_words(key)) and _looks_secret(value)
-        return (start, end) if spoken_secret or looks_random(value) else None
+        return (start, end) if spoken_secret or _looks_random(value) else None
     return (start, end) if _is_secret_value(key, value, strength, found) else None
 
 
@@ -587,7 +629,7 @@ def _is_secret_value(key: str, value: str, strength: int, found: re.Match[str]) 
     if not bare or bare.lower().rstrip(".,;:!)") in _NO_SECRETS:
         return False
     if strength == _WEAK:
-        return looks_random(bare)
+        return _looks_random(bare)
     if key in {"PWD", "OLDPWD"} and bare[0] in "/~":
         return False
     return not (found["dash"] and bare.startswith("-") and found["sep"].isspace())
@@ -604,7 +646,7 @@ def _looks_secret(value: str) -> bool:
     return (has_digit and has_letter) or (has_letter and has_sign) or value.isdigit()
 
 
-def looks_random(value: str) -> bool:
+def _looks_random(value: str) -> bool:
     """Tell what a machine drew (`x7Kq2...`, a UUID, 16 hex digits) from a name a person gave."""
     value = value.strip("\"'[](){}<>,.;:=")
     if _rx(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}").search(value):
@@ -625,9 +667,11 @@ def _mixed(part: str) -> int:
 
 
 _HEADER = (
-    r"(?P<head>(?:proxy-|x-)?authori[sz]ation\\{0,4}[\"']?\)?\s{0,3}(?:[:=]|=>|,)\s{0,3}\\{0,4}[\"']?)"
+    r"(?P<head>(?:proxy-|x-)?authori[sz]ation\\{0,4}[\"']?\)?\s{0,3}(?:[:=]|=>"
+    r"|,)\s{0,3}\\{0,4}[\"']?)"
     r"(?P<value>(?:(?P<scheme>[A-Za-z][\w-]{1,24})[ \t]{1,4})?"
-    r"(?:(?:[\w-]{1,40}=(?:\"[^\"\n]{0,2000}\"|[^\s,;\"']{0,2000})(?:,[ \t]{0,3}|[ \t]{1,3}(?=[\w-]{1,40}=\S)|(?=[\s\"';]|\Z))){1,40}+"
+    r"(?:(?:[\w-]{1,40}=(?:\"[^\"\n]{0,2000}\"|[^\s,;\"']{0,2000})(?:,[ \t]{0,3}"
+    r"|[ \t]{1,3}(?=[\w-]{1,40}=\S)|(?=[\s\"';]|\Z))){1,40}+"
     r"|[^\s\"',;\\]{1,4096}))"
 )
 
@@ -642,7 +686,10 @@ def _hide_authorization(found: re.Match[str]) -> str:
     return f"{found['head']}{scheme}{SECRET}"
 
 
-_BEARER = r"(?<![\w-])(?P<scheme>[Bb]earer|BEARER|[Bb]asic|BASIC|[Nn]egotiate|NTLM)(?P<gap>[ \t]{1,4}|%20|\+)(?P<value>[\w.~+/%-]{6,4096}+={0,2})(?![\"=])"
+_BEARER = (
+    r"(?<![\w-])(?P<scheme>[Bb]earer|BEARER|[Bb]asic|BASIC|[Nn]egotiate|NTLM)(?P<gap>[ \t]{1,4}"
+    r"|%20|\+)(?P<value>[\w.~+/%-]{6,4096}+={0,2})(?![\"=])"
+)
 
 
 def _hide_bearer(found: re.Match[str]) -> str:
@@ -654,7 +701,10 @@ def _hide_bearer(found: re.Match[str]) -> str:
     return f"{found['scheme']}{found['gap']}{SECRET}" if secret else found[0]
 
 
-_COOKIE = r"(?P<head>\b(?:set-)?cookie2?\\{0,4}[\"']?\)?\s{0,3}(?:[:=]|=>|,)\s{0,3}\\{0,4}[\"']?)(?P<rest>[^\n\"'\\]{1,4096})"
+_COOKIE = (
+    r"(?P<head>\b(?:set-)?cookie2?\\{0,4}[\"']?\)?\s{0,3}(?:[:=]|=>"
+    r"|,)\s{0,3}\\{0,4}[\"']?)(?P<rest>[^\n\"'\\]{1,4096})"
+)
 _COOKIE_ATTRIBUTES = frozenset(
     ("path", "domain", "expires", "max-age", "samesite", "secure", "httponly", "priority")
 )
@@ -669,7 +719,7 @@ def _hide_cookie(found: re.Match[str]) -> str:
     return found[0] if found[1].lower() in _COOKIE_ATTRIBUTES else f"{found[1]}={SECRET}"
 
 
-_USER_PASSWORD = (
+_USER_LOGIN = (
     r"(?P<flag>(?<![\w-])(?:-u|-U|-a|--user|--proxy-user|--auth|--basic)(?:=|[ \t]{0,3})[\"']?)"
     r"(?P<user>[^\s:\"']{1,100}):(?P<password>(?<=:)[^\s\"']{1,400})"
 )
@@ -681,12 +731,19 @@ def _hide_user_password(found: re.Match[str]) -> str:
     return f"{found['flag']}[user]:{SECRET}"
 
 
-_COMMAND_PASSWORD = (
-    r"(\b(?:sshpass|docker(?: login)?|podman login|mysql\w*|mariadb\w*|redis-cli|mongo\w*|svn|ldap\w+|smbclient"
-    r"|az login|helm|skopeo|7z|zip|unzip|openssl|ftp|lftp|kinit|net use|psexec)\b[^\n|;&]{0,200}?[ \t]"
-    r"(?:-p|-a|-w|-P|-passin pass:|-passout pass:|/user:\S{1,80})[ \t]?)([\"']?)((?!\d{1,5}(?:\s|:|\Z))(?!-)(?!\[secret\])[^\s\"']{1,400})"
+_COMMAND_LOGIN = (
+    r"(\b(?:sshpass|docker(?: login)?|podman login|mysql\w*|mariadb\w*|redis-cli|mongo\w*"
+    r"|svn|ldap\w+|smbclient"
+    r"|az login|helm|skopeo|7z|zip|unzip|openssl|ftp|lftp|kinit|net use"
+    r"|psexec)\b[^\n|;&]{0,200}?[ \t]"
+    r"(?:-p|-a|-w|-P|-passin pass:|-passout pass:"
+    r"|/user:\S{1,80})[ \t]?)([\"']?)((?!\d{1,5}(?:\s|:"
+    r"|\Z))(?!-)(?!\[secret\])[^\s\"']{1,400})"
 )
-_SQL_PASSWORD = r"((?i:identified (?:with \S{1,40} )?by|with (?:encrypted )?password|set password(?: for \S{1,80})?)\s{1,4}=?\s{0,3}(?:password\()?[\"'])([^\"'\n]{1,400})"  # noqa: S105
+_SQL_LOGIN = (
+    r"((?i:identified (?:with \S{1,40} )?by|with (?:encrypted )?password"
+    r"|set password(?: for \S{1,80})?)\s{1,4}=?\s{0,3}(?:password\()?[\"'])([^\"'\n]{1,400})"
+)
 _NETRC = r"(?i:(\blogin[ \t]+\S{1,200}[ \t\n]+password[ \t]+)(\S{1,400}))"
 _ORACLE = r"(?i:(jdbc:oracle:\w{1,10}:)([^\s/@]{1,100}/[^\s@]{1,200})(?=@))"
 _USERINFO = (
@@ -696,7 +753,10 @@ _USERINFO = (
 
 # URLs ---------------------------------------------------------------------------------------------
 
-_URL = r"(?<![A-Za-z0-9])(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{1,30}+):(?P<slashes>\\?/\\?/)(?P<rest>[^\s\"'<>`\\]{1,4096})"
+_URL = (
+    r"(?<![A-Za-z0-9])(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{1,30}+):(?P<slashes>\\?/\\?/)"
+    r"(?P<rest>[^\s\"'<>`\\]{1,4096})"
+)
 _LOCAL_SCHEMES = ("file", "vscode", "sqlite", "unix", "editor", "webpack", "app", "jar", "idea")
 _WEB_SCHEMES = ("http", "https", "ws", "wss")
 
@@ -739,7 +799,8 @@ def _shorten_local(where: str) -> str:
 
 def _hide_hook(where: str) -> str:
     return _rx(
-        r"(?i)((?:webhooks?\w*|hooks|services|workflows|triggers|IncomingWebhook)/)(?=[^?#\s]*[\w-]{16})[^?#\s]{16,}"
+        r"(?i)((?:webhooks?\w*|hooks|services|workflows|triggers"
+        r"|IncomingWebhook)/)(?=[^?#\s]*[\w-]{16})[^?#\s]{16,}"
         r"|(/(?:file/)?bot)\d{5,}:[\w-]{10,}"
     ).sub(lambda found: (found[1] or found[2]) + "[token]", where)
 
@@ -750,15 +811,23 @@ _SEGMENT = r"[^\s/\\:\"'<>|?*,;()\[\]{}`]"
 _POSIX = (
     r"(?P<lead>(?:(?i:\b(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS|route|endpoint)[ \t]))?)"
     r"(?<![\w.~/\\$%)\]}<-])(?P<path>(?:(?:\.{1,2}/){1,20}(?=(?:home|Users)/)|~[\w.-]{0,64}/|/)"
-    rf"(?:{_SEGMENT}{{1,255}}+(?:(?<=[\w)])(?:[ ][A-Z(][^\s/\\:\"'<>|?*,;]{{0,60}}){{1,4}}+(?=/))?/{{1,2}}){{0,64}}"
+    rf"(?:{_SEGMENT}{{1,255}}+(?:(?<=[\w)])(?:[ ][A-Z(][^\s/\\:\"'<>|?*,;]{{0,60}}){{1,4}}+"
+    rf"(?=/))?/{{1,2}}){{0,64}}"
     rf"{_SEGMENT}{{0,255}})"
 )
-_QUOTED_PATH = r"(?P<open>[\"'`])(?P<path>(?:~[\w.-]{0,64}/|/|[A-Za-z]:[\\/]|\\{2,4})[^\"'`\n]{1,1024}[\\/][^\"'`\n]{1,255})(?P=open)"
+_QUOTED_PATH = (
+    r"(?P<open>[\"'`])(?P<path>(?:~[\w.-]{0,64}/|/|[A-Za-z]:[\\/]"
+    r"|\\{2,4})[^\"'`\n]{1,1024}[\\/][^\"'`\n]{1,255})(?P=open)"
+)
 _WINDOWS = (
-    r"(?<![A-Za-z0-9])(?P<path>(?:\\{2,4}\?\\{1,2})?(?:[A-Za-z]:[\\/]{1,4}|\\{2,4}[\w.$-]{2,64}\\{1,4}|\\{1,2}(?=(?:Users|home|Documents and Settings)\\))"
+    r"(?<![A-Za-z0-9])(?P<path>(?:\\{2,4}\?\\{1,2})?(?:[A-Za-z]:[\\/]{1,4}"
+    r"|\\{2,4}[\w.$-]{2,64}\\{1,4}|\\{1,2}(?=(?:Users|home|Documents and Settings)\\))"
     r"(?:[^\\/:*?\"'<>|\r\n]{1,80}[\\/]{1,4}){0,64}[^\\/:*?\"'<>|\s,;()\[\]{}`]{0,255})"
 )
-_BARE_HOME = r"(?<![\w/\\.~-])(?P<path>(?:home|Users)[\\/][\w.@-]{1,64}[\\/][^\s:\"'<>|?*,;()\[\]{}`]{1,512})"
+_BARE_HOME = (
+    r"(?<![\w/\\.~-])(?P<path>(?:home"
+    r"|Users)[\\/][\w.@-]{1,64}[\\/][^\s:\"'<>|?*,;()\[\]{}`]{1,512})"
+)
 _ENCODED_HOME = r"(?i:(?:%2F|%5C)(?:home|Users)(?:(?:%2F|%5C)[\w.~@+-]{1,128}){1,32})"
 _DASHED_HOME = r"(?<![\w-])-(?:home|Users)-[\w-]{1,200}"
 _ROUTE_ROOTS = frozenset(
@@ -810,16 +879,27 @@ def _basename(path: str, segments: list[str]) -> str:
 
 _EMAIL = (
     r"(?:\"[^\"\n@]{1,64}\"|[\w.!#$&'*+/=^{|}~-]{1,64}|[\w.+%-]{1,64})(?:@|%40|\uff20)"
-    r"(?:(?:[^\W_](?:[\w-]{0,62})\.){1,8}(?!(?:png|jpe?g|gif|svg|webp|ico|[cm]?js|[cm]?ts|jsx|tsx|vue|svelte|html?|css|java|kt|cs)\b)(?!(?:rs|py|rb)\b:\d)(?:[^\W\d_]{2,24}|xn--[\w-]{2,40})(?![\w])"
+    r"(?:(?:[^\W_](?:[\w-]{0,62})\.){1,8}(?!(?:png|jpe?g|gif|svg|webp|ico|[cm]?js|[cm]?ts"
+    r"|jsx|tsx|vue|svelte|html?|css|java|kt|cs)\b)(?!(?:rs|py|rb)\b:\d)(?:[^\W\d_]{2,24}"
+    r"|xn--[\w-]{2,40})(?![\w])"
     r"|(?:localhost|localdomain)\b|\[[\d.:a-fA-FIPv]{3,45}\])"
 )
-_SPELLED_EMAIL = r"(?i:[\w.+-]{1,64} ?[\[({] ?at ?[\])}] ?[\w-]{1,63}(?: ?(?:\.|[\[({] ?dot ?[\])}]) ?[\w-]{1,63}){1,5})"
-_LOGIN_AT = r"(?P<head>(?i:\b(?:ssh|scp|sftp|rsync|mosh)\b[^\n|;&@]{0,120}[ \t]))[\w.-]{1,64}@[\w.-]{1,200}"
+_SPELLED_EMAIL = (
+    r"(?i:[\w.+-]{1,64} ?[\[({] ?at ?[\])}] ?[\w-]{1,63}(?: ?(?:\."
+    r"|[\[({] ?dot ?[\])}]) ?[\w-]{1,63}){1,5})"
+)
+_LOGIN_AT = (
+    r"(?P<head>(?i:\b(?:ssh|scp|sftp|rsync|mosh)\b[^\n|;&@]{0,120}[ \t]))[\w.-]{1,64}@[\w.-]{1,200}"
+)
 _IPV4 = (
-    r"(?<![\w.])(?<![A-Za-z]-)(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){3}(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
+    r"(?<![\w.])(?<![A-Za-z]-)(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){3}(?:25[0-5]"
+    r"|2[0-4]\d|1\d\d|[1-9]?\d)"
     r"(?![\w]|\.\d|-\d|\.(?:tar|zip|tgz|whl|gz|jar|exe|dll|deb|rpm|nupkg|vsix)\b)"
 )
-_VERSION_BEFORE = r"(?i:(?:version|release|build|ver|v|revision|assembly|sdk|runtime|client|python|chrome|edge|driver|firmware)[\"']?[ :=/(]{0,3}\Z)"
+_VERSION_BEFORE = (
+    r"(?i:(?:version|release|build|ver|v|revision|assembly|sdk|runtime|client|python|chrome|edge"
+    r"|driver|firmware)[\"']?[ :=/(]{0,3}\Z)"
+)
 
 
 def _hide_ipv4(found: re.Match[str]) -> str:
@@ -870,8 +950,10 @@ _MAC = (
 
 _CARD = r"(?<![\w.])(?<!\d-)\d(?:[ -]?\d){11,18}+(?![\w]|[.-]\d)"
 _CARD_PREFIX = (
-    r"4\d{12}(?:\d{3}){0,2}|(?:5[1-5]\d\d|222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720)\d{12}|3[47]\d{13}"
-    r"|(?:6011|65\d\d|64[4-9]\d)\d{12}(?:\d{3})?|35(?:2[89]|[3-8]\d)\d{12}|3(?:0[0-59]|[689]\d)\d{11}"
+    r"4\d{12}(?:\d{3}){0,2}|(?:5[1-5]\d\d|222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720)\d{12}"
+    r"|3[47]\d{13}"
+    r"|(?:6011|65\d\d|64[4-9]\d)\d{12}(?:\d{3})?|35(?:2[89]|[3-8]\d)\d{12}|3(?:0[0-59]"
+    r"|[689]\d)\d{11}"
     r"|62\d{14,17}|(?:220[0-4]|508[125]|60(?:69|76|82)|81[0-7]\d)\d{12}"
 )
 _LOOSE_CARD_PREFIX = r"(?:50|5[6-9]|6[0-9])\d{10,17}"
@@ -897,8 +979,13 @@ def _luhn(digits: str) -> bool:
     return total % 10 == 0
 
 
-_SSN = r"(?<![\w-])(?!000|666|9\d\d)\d{3}-(?!00)\d\d-(?!0000)\d{4}(?![\w-])|(?i:(?<=ssn )\d{3} ?\d\d ?\d{4}\b)"
-_IBAN = r"(?<![A-Za-z0-9])[A-Z]{2}\d\d(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,4})?(?![A-Za-z0-9])"
+_SSN = (
+    r"(?<![\w-])(?!000|666|9\d\d)\d{3}-(?!00)\d\d-(?!0000)\d{4}(?![\w-])"
+    r"|(?i:(?<=ssn )\d{3} ?\d\d ?\d{4}\b)"
+)
+_IBAN = (
+    r"(?<![A-Za-z0-9])[A-Z]{2}\d\d(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,4})?(?![A-Za-z0-9])"
+)
 
 
 def _hide_iban(found: re.Match[str]) -> str:
@@ -908,7 +995,8 @@ def _hide_iban(found: re.Match[str]) -> str:
 
 
 _PHONE = (
-    r"(?<![\w+.:/-])\+(?:[1-9]\d{9,14}(?![\w.]\w|\w)|[1-9]\d{0,2}(?=[ .()-]{1,2}\d)(?:[ .()-]{1,2}\d{1,8}){2,6}+(?![\w]))"
+    r"(?<![\w+.:/-])\+(?:[1-9]\d{9,14}(?![\w.]\w|\w)"
+    r"|[1-9]\d{0,2}(?=[ .()-]{1,2}\d)(?:[ .()-]{1,2}\d{1,8}){2,6}+(?![\w]))"
     r"|(?<![\w.+/-])(?:1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[.-])\d{3}[ .-]\d{4}(?![\w-]|\.\d)"
     r"|(?<![\w.+/-])0\d{1,4}-\d{2,4}-\d{3,4}(?![\w-]|\.\d)"
     r"|(?<![\w.+/:-])\(?0\d{1,4}\)[ -]?\d{2,4}[ -]\d{3,4}(?![\w-]|\.\d)"
@@ -917,7 +1005,8 @@ _PHONE = (
     r"|(?<![\w.+/-])00[1-9]\d{0,2}(?:[ -]\d{2,5}){2,5}(?![\w-])"
 )
 _PHONE_AFTER_WORD = (
-    r"(?P<head>(?i:\b(?:phone|tel|telephone|mobile|cell|sms|fax|whatsapp|msisdn|call)[ _]?(?:no|number|to|is)?[\"']?\W{1,4}(?:to )?))"
+    r"(?P<head>(?i:\b(?:phone|tel|telephone|mobile|cell|sms|fax|whatsapp|msisdn"
+    r"|call)[ _]?(?:no|number|to|is)?[\"']?\W{1,4}(?:to )?))"
     r"(?P<number>\(?\+?\d[\d ().-]{6,18}\d)(?![\w]|\.\d)"
 )
 
@@ -946,7 +1035,9 @@ def _hide_opaque(found: re.Match[str]) -> str:
 def _is_opaque(word: str) -> bool:
     """Tell a token from a long name, a path or a rule of dashes."""
     parts = _rx(r"[^A-Za-z0-9]+").split(word)
-    if any(len(part) >= _OPAQUE_PART_CHARS_MIN and _mixed(part) >= _OPAQUE_MIXED_MIN for part in parts):
+    if any(
+        len(part) >= _OPAQUE_PART_CHARS_MIN and _mixed(part) >= _OPAQUE_MIXED_MIN for part in parts
+    ):
         return True
     if len(word) < _BASE64_CHARS_MIN:
         return "-" not in word and "/" not in word and _is_shuffled(word)
@@ -962,13 +1053,14 @@ def _is_shuffled(word: str) -> bool:
 
 
 _AFTER_KEYWORD = (
-    r"(?P<head>(?i:\b(?:key|token|secret|credential|signature|licen[sc]e|bearer|pat|apikey|password|nonce|session)s?)[\"']?[ \t:=#(]{1,3}[\"']?)"
+    r"(?P<head>(?i:\b(?:key|token|secret|credential|signature|licen[sc]e|bearer|pat|apikey"
+    r"|password|nonce|session)s?)[\"']?[ \t:=#(]{1,3}[\"']?)"
     r"(?P<value>[\w.~+/=:|$!%-]{12,4096}+)"
 )
 
 
 def _hide_after_keyword(found: re.Match[str]) -> str:
-    return f"{found['head']}[token]" if looks_random(found["value"]) else found[0]
+    return f"{found['head']}[token]" if _looks_random(found["value"]) else found[0]
 
 
 _DIGIT_NEEDS = tuple("0123456789")
@@ -984,9 +1076,9 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("authorization", _asking(_HEADER, _hide_authorization, re.IGNORECASE), ("authori",)),
     Rule("cookie", _asking(_COOKIE, _hide_cookies, re.IGNORECASE), ("cookie",)),
     Rule("bearer", _asking(_BEARER, _hide_bearer), ("bearer", "basic", "negotiate", "ntlm")),
-    Rule("user_password", _asking(_USER_PASSWORD, _hide_user_password), (" -", "-u", "--")),
-    Rule("command_password", _replacing(_COMMAND_PASSWORD, r"\1\2[secret]"), (" -", " /user")),
-    Rule("sql_password", _replacing(_SQL_PASSWORD, r"\1[secret]"), (" by", "password")),
+    Rule("user_password", _asking(_USER_LOGIN, _hide_user_password), (" -", "-u", "--")),
+    Rule("command_password", _replacing(_COMMAND_LOGIN, r"\1\2[secret]"), (" -", " /user")),
+    Rule("sql_password", _replacing(_SQL_LOGIN, r"\1[secret]"), (" by", "password")),
     Rule("netrc", _replacing(_NETRC, r"\1[secret]"), ("login",)),
     Rule("key_value", _hide_values),
     Rule("userinfo", _replacing(_USERINFO, "[secret]@"), ("@",)),
@@ -1054,7 +1146,7 @@ def _walk(value: object, budget: _Budget, depth: int, *, secret: bool) -> object
         return TOO_MUCH
     budget.nodes -= 1
     if isinstance(value, Enum):
-        value = _shielded(lambda: value.value, UNREADABLE)
+        value = value.value
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return _number(value, secret=secret)
     if isinstance(value, (Mapping, list, tuple, set, frozenset)):
@@ -1118,8 +1210,8 @@ def _mapping(
             break
         key, value = _shielded(lambda pair=pair: tuple(pair), (UNREADABLE, UNREADABLE))  # type: ignore[misc]
         name = _readable(key, KEY_CHARS_MAX)
-        hides = secret or is_secret_key(name)
         shown = _unused(_settled(name, KEY_CHARS_MAX), kept)
+        hides = secret or is_secret_key(shown)
         if "version" in shown and isinstance(value, str) and _is_version(value):
             kept[shown] = str.__str__(value)
             continue
@@ -1128,21 +1220,16 @@ def _mapping(
 
 
 def _unused(name: str, kept: Mapping[str, object]) -> str:
-    """Number a name that scrubbing made equal to another one."""
+    """Give a number to a name that scrubbing made equal to another one."""
     if name not in kept:
         return name
     return next(
-        numbered
-        for count in range(2, NODES_MAX + 3)
-        if (numbered := f"{name} {count}") not in kept
+        numbered for count in range(2, NODES_MAX + 3) if (numbered := f"{name} {count}") not in kept
     )
 
 
 def _is_version(value: str) -> bool:
     return len(value) <= ID_CHARS_MAX and bool(_rx(r"v?\d{1,6}(?:\.\d{1,6}){1,3}").fullmatch(value))
-
-
-_FLAG_WITH_VALUE = r"(?:-u|-U|-p|-a|-w|--user|--pass|--pw)"
 
 
 def _sequence(items: list[object], budget: _Budget, depth: int, *, secret: bool) -> list[object]:
@@ -1155,8 +1242,9 @@ def _sequence(items: list[object], budget: _Budget, depth: int, *, secret: bool)
             budget.spent = True
             walked.append(TOO_MUCH)
             break
-        walked.append(_walk(item, budget, depth + 1, secret=secret or hides))
-        hides = isinstance(item, str) and _hides_next(str.__str__(item)[:INPUT_CHARS_MAX], is_pair)
+        shown = _walk(item, budget, depth + 1, secret=secret or hides)
+        walked.append(shown)
+        hides = isinstance(shown, str) and _hides_next(shown, is_pair)
     return walked
 
 
@@ -1262,12 +1350,16 @@ def _is_plain_id(value: str) -> bool:
     )
 
 
-_UUID_OR_HASH = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})"
+_UUID_OR_HASH = (
+    r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|(?:[0-9a-f]{32}|[0-9a-f]{40}"
+    r"|[0-9a-f]{64})"
+)
 
 
 # Stack traces -------------------------------------------------------------------------------------
 
 TRACE_LINES_MAX: Final = 4_000
+HEADER_CHARS_MAX: Final = 1_000  # of a message's line in a trace; the hash reads as much
 BLOCK_CHARS_MAX: Final = 4_000  # of the lines between two runs of frames
 # what a long trace keeps, by patience: in-app frames, library frames, characters of a message line
 _PATIENCE: Final = (
@@ -1294,7 +1386,8 @@ _FRAME_PATH: Final = {
     "python": r"(?P<lead>File \")(?P<path>[^\"\n]+)(?=\", line \d)",
     "javascript": (
         r"(?P<lead>^\s*at (?:async )?|\(|^(?!\s*at )[^@\n]*@)"
-        r"(?P<path>(?!eval at |node:|internal/|<|native|\[|(?:ext|https?|chrome-extension|moz-extension):)[^()\n]*?)"
+        r"(?P<path>(?!eval at |node:|internal/|<|native|\[|(?:ext|https?|chrome-extension"
+        r"|moz-extension):)[^()\n]*?)"
         r"(?=(?::\d+){1,2}\)*(?:,|(?: \{)?$))"
     ),
     "go": r"(?P<lead>^\s+)(?P<path>\S.*?\.(?:go|s|c))(?=:\d+)",
@@ -1342,8 +1435,6 @@ def stack(trace: object, *, limit: int = STACK_CHARS_MAX) -> str:
 
 def _trace_text(trace: object) -> str:
     """Take both ends of a long trace, as the hash does."""
-    from ingest.stack_hash import STACK_CHARS_MAX as RAW_CHARS_MAX  # noqa: PLC0415 - see _stack_once
-
     written = trace if type(trace) is str else _readable(trace, 16 * RAW_CHARS_MAX)
     if len(written) > RAW_CHARS_MAX:
         written = f"{written[: RAW_CHARS_MAX // 2]}\n{written[-RAW_CHARS_MAX // 2 :]}"
@@ -1351,9 +1442,6 @@ def _trace_text(trace: object) -> str:
 
 
 def _stack_once(raw: str, limit: int) -> str:
-    # imported here because it compiles its patterns on import, which a host should not pay
-    from ingest.stack_hash import explain  # noqa: PLC0415
-
     wanted = explain(raw)
     text_without_keys = _without_blocks(_rx(r"\x1b\[[0-9;]*[A-Za-z]").sub("", raw))
     lines = text_without_keys.split("\n")
@@ -1368,9 +1456,6 @@ def _stack_once(raw: str, limit: int) -> str:
         if len(whole) <= limit:
             return whole
     return _fitting(pieces, wanted.language, wanted.hash, limit)
-
-
-HEADER_CHARS_MAX: Final = 1_000  # of a message's line in a trace; the hash reads as much
 
 
 def _without_blocks(raw: str) -> str:
@@ -1451,8 +1536,6 @@ def _shortened(line: str, language: str) -> str:
 
 
 def _shorten_frame_path(found: re.Match[str]) -> str:
-    from ingest.stack_hash import public_path  # noqa: PLC0415 - see _stack_once
-
     path = found["path"]
     if _rx(r"^[\w-]+:/{2,3}[^\s]*/?webpack/(?:bootstrap|runtime)").search(path):
         return found[0]
@@ -1461,8 +1544,6 @@ def _shorten_frame_path(found: re.Match[str]) -> str:
 
 def _fitting(pieces: list[_Piece], language: str, wanted: str, limit: int) -> str:
     """Leave out frames until the trace fits, preferring what keeps the hash."""
-    from ingest.stack_hash import stack_hash  # noqa: PLC0415 - see _stack_once
-
     runs = _runs(pieces, language)
     fallback = ""
     for in_app, library, header_chars in _PATIENCE:
@@ -1550,6 +1631,4 @@ _MINIMAL: Final = {
 @lru_cache(maxsize=TEXTS_CACHED_MAX)
 def _in_app_name(lines: tuple[str, ...], language: str) -> str:
     """Return what the hash calls this frame, or "" for a library's."""
-    from ingest.stack_hash import culprit  # noqa: PLC0415 - see _stack_once
-
     return culprit(_MINIMAL.get(language, "E: x\n{}").format("\n".join(lines)))

@@ -6,7 +6,6 @@ What else the file says is for others: data_access/home.py reads the same file.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -172,6 +171,4 @@ def _metadata_key(value: object) -> MetadataKey | None:
 
 
 def _is_number(value: object) -> bool:
-    if isinstance(value, float):
-        return not math.isnan(value)
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -15,8 +15,9 @@ stem and function.
 What scrubbing to bare basenames loses: a third-party Python or JavaScript frame then looks in-app,
 and the hash of such a trace differs from the raw one. A scrubber that shortens paths with
 `public_path` (which keeps `site-packages/jinja2/filters.py` and drops what comes before) loses
-nothing. Truncating a trace keeps its hash as long as the `FRAMES_MAX` innermost in-app frames and
-every exception of the chain survive.
+nothing. Truncating a trace keeps its hash as long as the outermost exception, the `CHAIN_MAX`
+different ones nearest to the root, and the `FRAMES_MAX` innermost different in-app frames of each
+survive. An exception that says what an earlier one said may go, a part of its frames may not.
 """
 
 from __future__ import annotations

@@ -6,17 +6,13 @@ It imports the standard library only and never touches the disk.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import math
 import re
-import uuid
 from collections import Counter
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -161,8 +157,7 @@ def standard_name(source_name: str, *, automatic: bool = False) -> str:
 # --- metadata --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class MetadataKey:
+class MetadataKey(NamedTuple):
     """One allowed metadata key: its JSON type and its limit.
 
     `kind` is "text", "number" or "flag"; `limit` is characters for text, the largest absolute
@@ -204,8 +199,7 @@ METADATA: Final[dict[str, MetadataKey]] = (
 # --- tables ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """One column: its SQLite type, what a row gets when it says nothing, and its frame type.
 
     `frame` is "text", "number", "count", "flag" or "time"; data_access/schema.py maps it to Polars.
@@ -216,8 +210,7 @@ class Column:
     frame: str
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """One table of telemetry.db. `name` is what `scan` calls it."""
 
     name: str
@@ -334,13 +327,18 @@ class Refused(ValueError):  # noqa: N818 - it is a verdict on a line, not a fail
     """A line that cannot become a row. The message is the reason, in words a person reads."""
 
 
-@dataclass(slots=True)
 class Row:
     """One row for one table, in the table's column order, and what was wrong with its values."""
 
-    table: str
-    values: tuple[Any, ...]
-    flags: tuple[str, ...] = ()
+    __slots__ = ("flags", "table", "values")
+
+    def __init__(self, table: str, values: tuple[Any, ...], flags: tuple[str, ...] = ()) -> None:
+        self.table = table
+        self.values = values
+        self.flags = flags
+
+    def __repr__(self) -> str:
+        return f"Row({self.table!r}, {self.values!r}, {self.flags!r})"
 
 
 _CANONICAL_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -462,6 +460,9 @@ _LOOKS_PERSONAL = re.compile(r"[@/\\]")
 
 def pseudonym(user: str, salt: bytes = b"") -> str:
     """Return the hash stored for a raw user id: HMAC-SHA256 with the salt, plain without one."""
+    import hashlib  # noqa: PLC0415 - 5 ms that `import ingest` need not take
+    import hmac  # noqa: PLC0415 - the same
+
     data = user.encode("utf-8", "replace")
     return hmac.new(salt, data, "sha256").hexdigest() if salt else hashlib.sha256(data).hexdigest()
 
@@ -474,8 +475,10 @@ SHARES: Final = 2.0 ** (8 * SHARE_BYTES)
 
 def share_digest(key: str) -> bytes:
     """Return a key's hash; bytes of equal length compare like the big-endian number they are."""
+    from hashlib import blake2b  # noqa: PLC0415 - as in pseudonym
+
     data = key.encode("utf-8", "replace")
-    return hashlib.blake2b(data, digest_size=SHARE_BYTES, person=b"betascope.sample").digest()
+    return blake2b(data, digest_size=SHARE_BYTES, person=b"betascope.sample").digest()
 
 
 def share_of(key: str) -> float:
@@ -483,26 +486,32 @@ def share_of(key: str) -> float:
     return int.from_bytes(share_digest(key), "big") / SHARES
 
 
-_NAMESPACE = uuid.UUID("5b1f7c52-0d8e-5b5e-9c3c-7f6a3a1f4d10")
+_NAMESPACE = "5b1f7c52-0d8e-5b5e-9c3c-7f6a3a1f4d10"
 
 
 def row_id(*parts: object) -> str:
     """Return the same id for the same parts, for rows that came without one."""
-    return str(uuid.uuid5(_NAMESPACE, "\x1f".join(str(part) for part in parts)))
+    from uuid import UUID, uuid5  # noqa: PLC0415 - 3 ms that `import ingest` need not take
+
+    return str(uuid5(UUID(_NAMESPACE), "\x1f".join(str(part) for part in parts)))
 
 
-@dataclass(slots=True)
 class LineIds:
     """Ids for lines that carry none: by content and by how often that content came before.
 
     Loading a file twice, or under another name, gives the same ids; two equal lines stay two.
     """
 
-    seen: Counter[bytes] = field(default_factory=Counter)
+    __slots__ = ("seen",)
+
+    def __init__(self) -> None:
+        self.seen: Counter[bytes] = Counter()
 
     def of(self, line: bytes) -> str:
         """Return the id of this line."""
-        digest = hashlib.blake2b(line.strip(), digest_size=16).digest()
+        from hashlib import blake2b  # noqa: PLC0415 - as in pseudonym
+
+        digest = blake2b(line.strip(), digest_size=16).digest()
         self.seen[digest] += 1
         return row_id("line", digest.hex(), self.seen[digest])
 

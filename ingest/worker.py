@@ -7,7 +7,8 @@ import json
 import os
 import random
 import time
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from ingest import scrub
@@ -19,6 +20,7 @@ from ingest.prepare import Preparer
 from ingest.salt import home_salt
 from ingest.sampling import Sampling, from_settings
 from ingest.settings import read_settings
+from ingest.tidy import tidy
 from ingest.vocabulary import PIPELINE_FOLDER
 from ingest.writer import Writer
 
@@ -56,6 +58,7 @@ class Worker:
         self._started = _utc(options.now())
         self._report_at = time.monotonic() + REPORT_EVERY_S
         self._reported: dict[str, object] = {}
+        self._tidied: date | None = None
         self._writer = Writer(
             options.home,
             now=lambda: _utc(options.now()),
@@ -188,6 +191,17 @@ class Worker:
         if now_s >= self._report_at:
             self._report_at = now_s + REPORT_EVERY_S
             self._report()
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Compress and remove old files of the log, once a day and home."""
+        options = self._pipeline.options
+        today = _utc(options.now()).date()
+        if today == self._tidied:
+            return
+        self._tidied = today
+        with suppress(OSError, RuntimeError):  # the log is in trouble, or there are no threads left
+            tidy(options.home, today, self._settings, self._pipeline.boundary)
 
     def _is_allowed(self) -> bool:
         """Look whether telemetry was turned off meanwhile; then drop what waits and stop."""

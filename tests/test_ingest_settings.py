@@ -65,6 +65,7 @@ def test_the_file_sets_the_log_the_keys_and_the_sampling(home):
 
 def test_one_homes_keys_are_not_anothers(home):
     given(home, EXAMPLE).metadata["more"] = MetadataKey("flag")
+    IngestSettings().metadata["more"] = MetadataKey("flag")
 
     assert "more" not in METADATA
     assert "prompt_kind" not in METADATA

@@ -342,6 +342,18 @@ def test_an_errors_message_and_trace_are_scrubbed(load_lines, home):
     assert "app.py" in kept
 
 
+def test_a_long_message_is_cut_and_a_long_trace_keeps_both_its_ends(load_lines, home):
+    error = {"timestamp": 1e9, "error_type": "ValueError", "user_id_hash": "u"}
+    frame = '  File "app.py", line 3, in run\n    run(1)\n'
+    trace = "Traceback (most recent call last):\n" + frame * 200 + "ValueError: no\n"
+    load_lines(error | {"error_message": "too bad " * 200, "stack_trace": trace})
+
+    [(message, kept)] = rows(home, "SELECT error_message, stack_trace FROM telemetry_errors")
+    assert 400 < len(message) <= 500
+    assert kept.startswith("Traceback")  # the middle goes, both ends stay
+    assert kept.rstrip().endswith("ValueError: no")
+
+
 def test_a_csv_and_an_older_database_are_scrubbed_as_well(home, tmp_path):
     path = tmp_path / "events.csv"
     with path.open("w", newline="") as file:
@@ -374,6 +386,7 @@ def test_a_refused_line_is_kept_scrubbed_and_cut(load_lines, home):
     assert len(kept) == 2
     assert "alice" not in str(kept)
     assert "alice" not in str(summary.refused)
+    assert sorted(len(text) > 1_500 for _, text in kept) == [False, True]
     assert all(len(text) <= 2_048 for _, text in kept)
 
 

@@ -242,7 +242,13 @@ def test_a_day_with_a_count_is_at_noon_and_weighs_its_count():
 
 @pytest.mark.parametrize(
     ("given", "count"),
-    [({"count": 1}, [1.0]), ({"count": "3"}, [1.0, 2.0]), ({"count": None}, [1.0]), ({}, [1.0])],
+    [
+        ({"count": 1}, [1.0]),
+        ({"count": 2}, [1.0, 1.0]),
+        ({"count": "3"}, [1.0, 2.0]),
+        ({"count": None}, [1.0]),
+        ({}, [1.0]),
+    ],
 )
 def test_a_days_weights_sum_to_its_count(given, count):
     record = {key: value for key, value in DAY.items() if key != "count"} | given
@@ -311,6 +317,14 @@ def test_a_days_history_counts_events_by_weight_and_each_person_once(home, old):
     assert daily["users"].to_list() == [2.0, 1.0]
 
 
+def test_a_severity_and_occurrences_that_were_recorded_are_kept():
+    record = {key: value for key, value in DAY.items() if key != "event_type"}
+    given = {"error_type": "E", "severity": "info", "level": "ERROR", "occurrences": 7}
+    [error] = rows_of(record | given)
+
+    assert (error["severity"], error["occurrences"]) == ("info", 7)
+
+
 # --- folders ---------------------------------------------------------------------------------
 
 
@@ -368,6 +382,14 @@ def test_bad_lines_are_accounted_for_under_the_name_of_their_file(home, old):
         ("mcp/a.jsonl", 2),
     ]
     assert rows(home, "SELECT DISTINCT file FROM telemetry_quarantine") == [("mcp/a.jsonl",)]
+
+
+def test_a_bad_line_of_a_file_and_of_its_packed_copy_is_kept_once(home, old):
+    (old / "a.jsonl").write_bytes(lines("{broken"))
+    (old / "a.jsonl.gz").write_bytes(gzip.compress(lines("{broken")))
+
+    assert migrate(old, home).account.quarantined == 2
+    assert rows(home, "SELECT file FROM telemetry_quarantine") == [("a.jsonl",)]
 
 
 def test_more_bad_lines_than_are_shown_are_still_counted(home, old):
@@ -575,6 +597,14 @@ def test_the_command_exits_1_for_bad_lines_and_2_when_there_is_nothing(home, old
     assert "a.jsonl line 2: not JSON" in capsys.readouterr().out
     assert main(["--home", str(home), "migrate", str(old / "none")]) == 2
     assert "Check the name" in capsys.readouterr().err
+
+
+def test_the_command_exits_2_for_a_database_that_cannot_be_read(home, tmp_path, capsys):
+    path = tmp_path / "old.db"
+    path.write_bytes(b"SQLite format 3\0" + b"x" * 1_000)
+
+    assert main(["--home", str(home), "migrate", str(path)]) == 2
+    assert "Load a whole copy" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["migrate", "load"])

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from ingest.counts import Counts
 from ingest.ids import IsoTime, Uuid7
 from ingest.intake import Intake
-from ingest.prepare import ErrorSaid, EventSaid, Preparer, TraceSaid, TurnSaid
+from ingest.prepare import Preparer
+from ingest.said import ErrorSaid, EventSaid, TraceSaid, TurnSaid
 from ingest.salt import home_salt, read_salt
 from ingest.sampling import Sampling
 from ingest.vocabulary import METADATA, TABLES, parse_time, read_row

@@ -666,6 +666,14 @@ def test_the_command_exits_1_when_files_were_kept_and_2_when_the_database_fails(
     assert "telemetry.db" in capsys.readouterr().err
 
 
+def test_a_dry_run_of_the_command_exits_0_for_files_that_would_be_loaded_first(home, capsys):
+    path = age_by_name(home, 100, "e1")
+    (home / "telemetry.db").unlink()
+
+    assert main(["--home", str(home), "retain", "--dry-run"]) == 0
+    assert path.exists()
+
+
 def test_the_command_names_a_home_that_is_not_there(tmp_path, capsys):
     assert main(["--home", str(tmp_path / "none"), "retain"]) == 2
     assert "no telemetry home" in capsys.readouterr().err

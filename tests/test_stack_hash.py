@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ingest
@@ -371,6 +371,472 @@ def test_an_explanation_shows_what_made_the_hash() -> None:
 )
 def test_data_is_masked_and_code_and_codes_are_kept(message: str, template: str) -> None:
     assert message_template(message) == template
+
+
+# Traces as the runtimes print them, and edits that keep or change the fault -----------------------
+
+TRACES_PRINTED = {
+    "python": """Traceback (most recent call last):
+  File "/home/alice/shop/app.py", line 10, in main
+    total(cart)
+  File "/home/alice/shop/cart.py", line 20, in total
+    raise ValueError("bad row 5")
+ValueError: bad row 5
+""",
+    "python chain": """Traceback (most recent call last):
+  File "/home/alice/shop/db.py", line 3, in query
+    connect()
+KeyError: 'orders'
+
+The above exception was the direct cause of the following exception:
+
+Traceback (most recent call last):
+  File "/home/alice/shop/web.py", line 5, in handle
+    query()
+RuntimeError: request failed
+""",
+    "python never raised": """ValueError: bad row 5
+
+The above exception was the direct cause of the following exception:
+
+Traceback (most recent call last):
+  File "/home/alice/shop/web.py", line 5, in handle
+    raise RuntimeError("request failed") from ValueError("bad row 5")
+RuntimeError: request failed
+""",
+    "python group": """  + Exception Group Traceback (most recent call last):
+  |   File "/home/alice/m.py", line 3, in main
+  |     async with asyncio.TaskGroup() as tasks:
+  | ExceptionGroup: unhandled errors in a TaskGroup (2 sub-exceptions)
+  +-+---------------- 1 ----------------
+    | Traceback (most recent call last):
+    |   File "/home/alice/m.py", line 13, in work
+    |     step()
+    | ValueError: 5
+    +---------------- 2 ----------------
+    | LookupError: never raised
+    +------------------------------------
+""",
+    "python libraries": """Traceback (most recent call last):
+  File "/srv/main.py", line 4, in fetch
+    requests.get(url)
+  File "/srv/.venv/lib/python3.11/site-packages/requests/api.py", line 73, in get
+    return request("get", url)
+  File "/usr/lib/python3.11/socket.py", line 831, in create_connection
+    sock.connect(sa)
+ConnectionRefusedError: [Errno 111] Connection refused
+""",
+    "python crash": """Fatal Python error: Segmentation fault
+
+Current thread 0x00007f12345 (most recent call first):
+  File "/home/alice/native.py", line 3 in crash
+  File "/home/alice/main.py", line 9 in main
+  File "/home/alice/main.py", line 19 in <module>
+""",
+    "javascript": """TypeError: Cannot read properties of undefined (reading 'items')
+    at total (/home/alice/shop/src/cart.js:12:20)
+    at Checkout.run (/home/alice/shop/src/checkout.js:44:9)
+    at process.processTicksAndRejections (node:internal/process/task_queues:95:5)
+    at async main (/home/alice/shop/src/main.js:5:3)
+""",
+    "javascript custom type": """NotFound: no project-8f3a2c
+    at find (/home/alice/shop/src/find.js:12:20)
+""",
+    "javascript aggregate": """AggregateError: All failed
+    at main (/srv/all.js:4:30) {
+  [errors]: [
+    TypeError: a
+        at one (/srv/one.js:2:24)
+        at node:internal/main/run_main_module:28:49,
+    NotFound: b
+        at two (/srv/two.js:3:24),
+        at node:internal/main/run_main_module:28:49
+  ]
+}
+""",
+    "firefox": """total@http://localhost:3000/static/js/cart.js:12:20
+run@http://localhost:3000/static/js/checkout.js:44:9
+""",
+    "java": """Exception in thread "pool-1-thread-3" java.lang.IllegalStateException: no cart 5
+\tat com.acme.shop.Cart.total(Cart.java:12)
+\tat com.acme.shop.Checkout.run(Checkout.java:44)
+\tat java.base/java.lang.Thread.run(Thread.java:840)
+Caused by: java.io.IOException: no row 5
+\tat com.acme.shop.Db.query(Db.java:12)
+\t... 3 more
+""",
+    "java wrapper": """java.lang.RuntimeException: java.io.IOException: disk 5
+\tat com.acme.App.io(App.java:5)
+Caused by: java.io.IOException
+\tat com.acme.App.read(App.java:9)
+""",
+    "go": """panic: runtime error: index out of range [5] with length 3
+
+goroutine 51 [running]:
+main.(*Cart).Total(0xc00001c0a8, {0xc000012345, 0x3, 0x4})
+\t/home/alice/shop/cart.go:12 +0x1d
+created by main.main in goroutine 1
+\t/home/alice/shop/main.go:5 +0x25
+exit status 2
+""",
+    "go server": """2026/01/02 03:04:05 http: panic serving 127.0.0.1:53124: no cart 5
+goroutine 51 [running]:
+main.(*Cart).Total(0xc00001c0a8)
+\t/home/alice/shop/cart.go:12 +0x1d
+""",
+    "rust": """thread 'tokio-runtime-worker' panicked at src/cart.rs:12:9:
+index out of bounds: the len is 3 but the index is 5
+stack backtrace:
+   0: rust_begin_unwind
+             at /rustc/90b35a6239c3d8bdabc530a6a0816f7ff89a0aaf/library/std/src/panicking.rs:645:5
+   1: shop::cart::total
+             at /home/alice/shop/src/cart.rs:12:9
+   2: shop::checkout::run::{{closure}}
+             at ./src/checkout.rs:44:5
+   3: core::ops::function::FnOnce::call_once
+note: Some details are omitted, run with `RUST_BACKTRACE=full` for a verbose backtrace.
+""",
+    "rust anyhow": """Error: could not load
+
+Caused by:
+    0: reading the settings
+    1: No such file or directory (os error 2)
+
+Stack backtrace:
+   0: anyhow::error::<impl core::convert::From<E> for anyhow::Error>::from
+   1: shop::load
+             at ./src/main.rs:5:14
+""",
+    "csharp": """Unhandled exception. System.InvalidOperationException: no cart 5
+ ---> System.FormatException: bad
+   at Acme.Parser.Parse(String s) in /home/alice/P.cs:line 3
+   --- End of inner exception stack trace ---
+   at Acme.Shop.Cart.Total(Int32 id) in /home/alice/shop/Cart.cs:line 12
+   at Acme.Shop.Checkout.<RunAsync>d__5.MoveNext() in /home/alice/shop/Checkout.cs:line 44
+--- End of stack trace from previous location ---
+   at System.Runtime.CompilerServices.TaskAwaiter.ThrowForNonSuccess(Task task)
+""",
+    "no runtime": "project-dc2855 has no user-8f3a2c after 3.5s",
+}
+TASK = "Task exception was never retrieved\nfuture: <Task finished name='Task-12' coro=<main()>>\n"
+MADE_AT = (
+    "source_traceback: Object created at (most recent call last):\n"
+    '  File "/srv/start.py", line 4, in launch\n'
+)
+TRACEBACK = "Traceback (most recent call last):\n"
+SITE = "/srv/.venv/lib/python3.11/site-packages/"
+LIB = "/usr/lib/python3.11/"
+WINDOWS = "C:\\Users\\bob\\AppData\\Local\\Programs\\Python\\Python312\\Lib\\"
+BREW = "/opt/homebrew/Cellar/python@3.12/3.12.1/Frameworks/Python.framework/Versions/3.12/lib/"
+
+# trace, what is replaced, by what
+SAME_FAULT = [
+    ("python", "/home/alice/shop/", "C:\\Users\\bob\\shop\\"),
+    ("python", TRACEBACK, f"Exception in thread Thread-3 (worker):\n{TRACEBACK}"),
+    ("python", TRACEBACK, f"Process SpawnPoolWorker-7:\n{TRACEBACK}"),
+    ("python", TRACEBACK, TASK + TRACEBACK),
+    ("python", TRACEBACK, TASK + MADE_AT + TRACEBACK),
+    ("python", TRACEBACK, f"2026-01-01 12:00:00,123 ERROR shop: {TRACEBACK}"),
+    ("python", TRACEBACK, f"ERROR:root:failed for user 7\n{TRACEBACK}"),
+    ("python", "    total(cart)\n", ""),
+    ("python", "    total(cart)\n", "    total(cart)\n    ~~~~~^^^^^^\n"),
+    ("python", "total(cart)", f"log('{TRACEBACK[:-1]}')"),
+    ("python", "total(cart)", "log('File \"/srv/z.py\", line 3, in zork')"),
+    ("python", "bad row 5\n", "bad row 7\nwhile paying: order 9\n"),
+    ("python", "row 5", "row 6f1c2a34-abcd-4bbb-8ccc-ddddeeeeffff"),
+    ("python chain", "orders", "users"),
+    ("python chain", "KeyError", "\x1b[1;35mKeyError\x1b[0m"),
+    ("python never raised", "row 5", "row 7"),
+    ("python group", "/home/alice/", "D:\\"),
+    ("python libraries", SITE, "/opt/conda/lib/python3.9/site-packages/"),
+    ("python libraries", SITE, "/usr/lib/python3/dist-packages/"),
+    ("python libraries", SITE, f"{WINDOWS}site-packages\\"),
+    ("python libraries", LIB, WINDOWS),
+    ("python libraries", LIB, f"{BREW}python3.12/"),
+    ("python libraries", LIB, "/root/.local/share/uv/python/cpython-3.13.1-linux/lib/python3.13t/"),
+    ("python libraries", "/srv/main.py", "/var/_MEI123456/main.py"),
+    ("python crash", "0x00007f12345", "0x0000700001"),
+    (
+        "python crash",
+        "Current",
+        'Thread 0x1 (most recent call first):\n  File "z.py", line 5 in f\n\nCurrent',
+    ),
+    ("javascript", "/home/alice/shop/src/", "C:\\Users\\bob\\shop\\src\\"),
+    ("javascript", "/home/alice/", "file:///C:/Users/bob/"),
+    ("javascript", "/home/alice/shop/src/", "webpack-internal:///(ssr)/./src/"),
+    ("javascript", "TypeError", "/home/a/cart.js:12\n  return items;\n  ^\n\nTypeError"),
+    ("javascript", "TypeError", "Uncaught (in promise) TypeError"),
+    ("javascript", "TypeError", "error: Uncaught (in promise) TypeError"),
+    ("javascript", "TypeError", "(node:12) UnhandledPromiseRejectionWarning: TypeError"),
+    ("javascript", "at total", "at Object.total [as sum]"),
+    (
+        "javascript",
+        "node:internal/process/task_queues:95:5",
+        "internal/process/task_queues.js:97:5",
+    ),
+    ("javascript", ".js:", ".ts:"),
+    ("javascript custom type", "8f3a2c", "dc2855"),
+    ("javascript custom type", "8f3a2c", "dc28"),
+    ("javascript custom type", "NotFound", "INFO: looking\nNotFound"),
+    ("javascript aggregate", "/srv/", "C:\\srv\\"),
+    ("firefox", "http://localhost:3000/static/js/", "https://cdn.example.com/v1.2.3/"),
+    ("firefox", "run@", "async*run@"),
+    ("firefox", "cart.js:", "cart.js?v=8f3a2c:"),
+    ("java", "pool-1-thread-3", "http-nio-8080-exec-11"),
+    ("java", 'Exception in thread "pool-1-thread-3" ', ""),
+    ("java", "Cart.java:12)", "Cart.java:19) ~[shop.jar:1.2.3]"),
+    ("java", "java.base/", ""),
+    ("java wrapper", "java.io.IOException: disk 5\n\tat com", "java.io.IOException\n\tat com"),
+    ("java", "... 3 more", "... 33 more"),
+    ("go", "goroutine 51 [running]", "goroutine 7 gp=0xc000002380 m=0 mp=0x5a5b60 [running]"),
+    ("go", "[running]", "[running, locked to thread]"),
+    ("go", "/home/alice/shop/", "github.com/acme/shop@v1.2.3/"),
+    ("go", "[5] with length 3", "[9] with length 9"),
+    ("go", "0xc00001c0a8", "0xc0deadbeef"),
+    ("go", "length 3\n", "length 3 [recovered, repanicked]\n"),
+    ("go", "exit status 2", "goroutine 18 [select]:\nmain.idle(0x1)\n\t/a/idle.go:3 +0x1"),
+    ("go server", "127.0.0.1:53124: no cart 5", "[::1]:9: no cart 7"),
+    ("rust", "'tokio-runtime-worker'", "'<unnamed>' (12345)"),
+    ("rust", "/home/alice/shop/src/", "C:\\Users\\bob\\shop\\src\\"),
+    ("rust", "   1: shop::cart::total", "   1:     0x55d0 - shop::cart::total::h0123456789abcdef"),
+    ("rust", "shop::cart::total", "shop[1a2b3c4d5e6f7788]::cart::total::<alloc::vec::Vec<i32>>"),
+    ("rust", "shop::cart::total", "<shop::cart>::total"),
+    ("rust", "{{closure}}", "{closure#2}"),
+    (
+        "rust",
+        "core::ops::function::FnOnce::call",
+        "<fn() as core::ops::function::FnOnce<()>>::call",
+    ),
+    ("rust", "rust_begin_unwind", "__rustc::rust_begin_unwind"),
+    ("rust anyhow", "main.rs:5:14", "main.rs:9:1"),
+    ("csharp", "/home/alice/", "C:\\Users\\bob\\"),
+    ("csharp", " in /home/alice/shop/Cart.cs:line 12", ""),
+    ("csharp", "<RunAsync>d__5.MoveNext()", "RunAsync()"),
+    ("csharp", "Unhandled exception. ", "[ERROR] FATAL UNHANDLED EXCEPTION: "),
+    ("csharp", "Unhandled exception. ", "\nUnhandled Exception:\n"),
+    ("no runtime", "project-dc2855 has no user-8f3a2c", "project-00ffee has no user-aa1199"),
+]
+OTHER_FAULT = [
+    ("python", "ValueError: ", "TypeError: "),
+    ("python", "in total", "in subtotal"),
+    ("python", "cart.py", "basket.py"),
+    ("python chain", "KeyError", "OSError"),
+    ("python chain", "in query", "in insert"),
+    ("python never raised", "ValueError: bad", "KeyError: bad"),
+    ("python group", "ValueError", "TypeError"),
+    ("python group", "in work", "in play"),
+    ("python group", "LookupError", "OSError"),
+    ("python crash", "in crash", "in smash"),
+    ("python crash", "Segmentation fault", "Aborted"),
+    ("javascript", "TypeError", "RangeError"),
+    ("javascript", "at total", "at price"),
+    ("javascript", "cart.js", "basket.js"),
+    ("javascript custom type", "NotFound", "Forbidden"),
+    ("javascript aggregate", "NotFound", "Forbidden"),
+    ("javascript aggregate", "at two", "at three"),
+    ("firefox", "total@", "price@"),
+    ("java", "IllegalState", "IllegalArgument"),
+    ("java", "Cart.total", "Cart.price"),
+    ("java", "IOException", "EOFException"),
+    ("java", "Db.query", "Db.insert"),
+    ("go", ".Total(", ".Price("),
+    ("go", "(*Cart)", "(*Basket)"),
+    ("go", "panic: runtime", "fatal error: runtime"),
+    ("go server", "no cart 5", "bad token"),
+    ("rust", "cart::total", "cart::price"),
+    ("rust", "shop::cart", "shop::basket"),
+    ("rust anyhow", "No such file or directory (os error 2)", "invalid digit"),
+    ("rust anyhow", "could not load", "could not save"),
+    ("csharp", "InvalidOperation", "Argument"),
+    ("csharp", "Cart.Total", "Cart.Price"),
+    ("csharp", "FormatException", "IOException"),
+    ("csharp", "Parser.Parse", "Parser.Scan"),
+    ("no runtime", "has no", "has one"),
+]
+
+
+def edited(name: str, old: str, new: str) -> str:
+    assert old in TRACES_PRINTED[name]
+    return TRACES_PRINTED[name].replace(old, new)
+
+
+@pytest.mark.parametrize(("name", "old", "new"), SAME_FAULT)
+def test_a_printed_trace_edited_without_changing_the_fault_keeps_its_hash(name, old, new):
+    assert stack_hash(edited(name, old, new)) == stack_hash(TRACES_PRINTED[name])
+
+
+@pytest.mark.parametrize(("name", "old", "new"), OTHER_FAULT)
+def test_a_printed_trace_of_another_fault_has_another_hash(name, old, new):
+    assert stack_hash(edited(name, old, new)) != stack_hash(TRACES_PRINTED[name])
+
+
+@pytest.mark.parametrize("name", TRACES_PRINTED)
+def test_the_runtime_of_a_printed_trace_is_recognised(name):
+    runtime = {"firefox": "javascript", "no": ""}.get(name.split()[0], name.split()[0])
+
+    assert explain(TRACES_PRINTED[name]).language == runtime
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["web-1  | ", "worker[123]: ", "Nov 21 08:31:27 host-7 app[1234]: ", "E/AndroidRuntime( 12): "],
+)
+@pytest.mark.parametrize("name", ["python", "python chain"])
+def test_what_a_log_writes_before_every_line_does_not_count(name, prefix):
+    lines = TRACES_PRINTED[name].splitlines()
+
+    assert stack_hash("\n".join(prefix + line for line in lines)) == stack_hash("\n".join(lines))
+
+
+def test_what_android_writes_before_every_line_does_not_count():
+    trace = TRACES_PRINTED["java"].split('" ', 1)[1]
+    lines = ["FATAL EXCEPTION: Thread-4", "Process: com.acme, PID: 1234", *trace.splitlines()]
+
+    for prefix in ("E/AndroidRuntime( 123): ", "11-21 08:31:27.123  1234  1250 E AndroidRuntime: "):
+        assert stack_hash("\n".join(prefix + line for line in lines)) == stack_hash(trace)
+
+
+def test_a_cause_that_anyhow_numbers_is_no_frame():
+    assert culprit(TRACES_PRINTED["rust anyhow"]) == "shop::load (main.rs)"
+
+
+def chain_of(root: str, between: str, times: int) -> str:
+    told = "\n\nDuring handling of the above exception, another exception occurred:\n\n"
+    frame = TRACEBACK + '  File "/srv/{0}.py", line 3, in {0}\n{1}: no\n'
+    links = [frame.format(f"step{n}" if between == "{n}" else between, "E") for n in range(times)]
+    return told.join([frame.format("root", root), *links, TRACES_PRINTED["python"]])
+
+
+def test_the_root_of_a_long_chain_counts():
+    assert stack_hash(chain_of("KeyError", "{n}", 30)) != stack_hash(chain_of("OSError", "{n}", 30))
+
+
+def test_how_often_something_was_tried_again_does_not_count():
+    assert stack_hash(chain_of("KeyError", "call", 3)) == stack_hash(
+        chain_of("KeyError", "call", 90)
+    )
+
+
+@given(
+    st.integers(2, 3_000),
+    st.integers(2, 3_000),
+    st.sampled_from(["RecursionError: maximum recursion depth exceeded\n", "OSError: no\n"]),
+)
+def test_the_depth_of_a_mutual_recursion_does_not_count(depth, other, ending):
+
+    def trace(turns: int) -> str:
+        turn = '  File "/srv/walk.py", line 5, in walk\n  File "/srv/walk.py", line 9, in visit\n'
+        return TRACEBACK + '  File "/srv/a.py", line 1, in go\n' + turn * turns + ending
+
+    assert stack_hash(trace(depth)) == stack_hash(trace(other))
+
+
+# Laws over the worked cases -----------------------------------------------------------------------
+
+PLACES = st.sampled_from(
+    ["/Users/zoë.smith", "/root", "/mnt/c/Users/bob", "/opt/build/7f3a", "/workspaces", "/a b", "~"]
+)
+THREADS = st.from_regex(r"[A-Za-z]{1,9}(-[0-9]{1,5}){0,3}", fullmatch=True)
+
+
+def moved(text: str, place: str, line: int, address: int, thread: str) -> str:
+    """Print the same fault on another machine, in other memory, in an edited file."""
+    text = text.replace("/home/alice", place)
+    text = re.sub(r"0x[0-9a-f]{6,16}\b", lambda m: f"0x{address % 16 ** (len(m[0]) - 2):x}", text)
+    text = re.sub(r'in thread "[^"]*"', f'in thread "{thread}"', text)
+    text = re.sub(r"^thread '[^']*'", f"thread '{thread}'", text, flags=re.MULTILINE)
+    text = re.sub(r"goroutine \d+ ", f"goroutine {line} ", text)
+    text = re.sub(r"in thread Thread-\d+", f"in thread Thread-{line}", text)
+    text = re.sub(r"Task-\d+", f"Task-{line}", text)
+    text = re.sub(r"(line |Zeile |ligne )\d+", rf"\g<1>{line}", text)
+    return re.sub(r"(\.(?:go|rs|java|kt):)\d+", rf"\g<1>{line}", text)
+
+
+@given(st.sampled_from(PAIRS), PLACES, st.integers(1, 99_999), st.integers(1, 2**64 - 1), THREADS)
+def test_a_worked_trace_from_elsewhere_keeps_its_hash(pair, place, line, address, thread):
+    for report in (pair["a"], pair["b"]):
+        elsewhere = {key: moved(text, place, line, address, thread) for key, text in report.items()}
+        assert hashed(elsewhere) == hashed(report)
+
+
+def crashing_function(stack: str) -> str:
+    """Name it as the trace spells it; empty for a closure, a file alone or an endless recursion."""
+    shown = culprit(stack).split(" (")[0].replace("::{closure}", "")
+    name = re.split(r"[.:]", shown)[-1]
+    spelled = re.fullmatch(r"\w{3,}", name) and re.search(rf"\b{name}\b", stack)
+    return name if spelled and "recursion" not in stack and "verflow" not in stack else ""
+
+
+NAMED = [param for param in TRACES if crashing_function(param.values[0]["stack"])]
+
+
+@pytest.mark.parametrize("report", NAMED)
+@given(name=st.from_regex(r"zz[a-z]{3,9}", fullmatch=True))
+@settings(max_examples=5)
+def test_a_worked_trace_with_another_crashing_function_has_another_hash(report, name):
+    function = crashing_function(report["stack"])
+    other = re.sub(rf"\b{function}\b", name, report["stack"])
+
+    assert hashed({**report, "stack": other}) != hashed(report)
+
+
+def test_most_worked_traces_name_a_crashing_function():
+    assert len(NAMED) > 90
+
+
+@pytest.mark.parametrize("report", TRACES)
+def test_a_worked_trace_of_another_type_has_another_hash(report):
+    assert hashed({**report, "error_type": "ZzError"}) != hashed(report)
+
+
+UUIDS = st.uuids().map(str)
+HEX_IDS = st.text("0123456789abcdef", min_size=8, max_size=40).filter(
+    lambda text: any(c.isdigit() for c in text)
+)
+
+
+@given(
+    st.sampled_from(["project-", "user_", "order ", "run:", "team-a-", "at <", "pod web-"]),
+    st.one_of(st.tuples(UUIDS, UUIDS), st.tuples(HEX_IDS, HEX_IDS)),
+)
+def test_ids_in_a_message_do_not_count(before, ids):
+    one, other = (message_template(f"no {before}{an_id} here") for an_id in ids)
+
+    assert one == other
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("sha-256", "utf-8", "gpt-4o", "python3-dev", "gpt-4o-mini", "base64", "x86_64", "i18n"),
+        *("read-only", "dead-beef", "re-use", "left-pad", "ipv6"),
+    ],
+)
+def test_words_that_only_look_like_ids_are_kept(words):
+    assert message_template(f"no {words} here") == f"no {words} here"
+
+
+@pytest.mark.parametrize("suffix", ["x2x8z", "xkzqz", "22222"])
+def test_the_random_end_of_a_pods_name_is_masked_with_and_without_digits(suffix):
+    assert message_template(f"pod web-7d4b9c6f5-{suffix} died") == "pod web<n> died"
+
+
+# What importing costs -----------------------------------------------------------------------------
+
+
+def test_importing_compiles_no_pattern():
+    code = (
+        "import sys, ingest, ingest.patterns as p\n"
+        "values = vars(sys.modules['ingest.stack_hash']).values()\n"
+        "lazy = [value for value in values if isinstance(value, p.Lazy)]\n"
+        "print(len(lazy) > 60, any('compiled' in vars(one) for one in lazy))"
+    )
+    root = Path(__file__).parent.parent
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, cwd=root, text=True
+    )
+
+    assert run.stdout.split() == ["True", "False"]
 
 
 # Laws ---------------------------------------------------------------------------------------------
