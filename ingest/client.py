@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import sys
 import time
+import weakref
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from ingest import consent as consents
-from ingest.boundary import Boundary, warn
+from ingest.boundary import Boundary
 from ingest.lifecycle import watch
 from ingest.pipeline import WAKE_EVERY, Options, Pipeline
 from ingest.said import WHO_SAID, ErrorSaid, EventSaid, TraceSaid, TurnSaid
@@ -76,7 +77,6 @@ class Client:
         self._now = now
         self._enabled = enabled
         own = (user_id, user_id_hash, user_tier, session_id, None, project_id, None, None)
-        self._said_lost = False
         self._own: WhoSaid | None = own if any(own) else None
         where = channel.value if isinstance(channel, Enum) else str(channel)
         self._options = Options(self.home, where, release, environ, now)
@@ -317,13 +317,7 @@ class Client:
         What was left is counted in `stats()["dropped"]`.
         """
         with self._boundary:
-            whole = self._pipeline.close(timeout_s)
-            lost = sum(self._pipeline.counts.dropped.values())
-            if lost and not self._said_lost:
-                self._said_lost = True
-                reasons = [name for name, n in self._pipeline.counts.dropped.items() if n]
-                warn("telemetry lost %d records: %s", lost, ", ".join(reasons))
-            return whole
+            return self._pipeline.close(timeout_s)
         return False
 
     shutdown = close
@@ -365,26 +359,13 @@ class Client:
         """Close the client; an exception of the host goes on."""
         self.close()
 
-    # --- around a fork ---
-
-    def pause(self) -> None:
-        """Stop writing while the process is copied."""
-        with self._boundary:
-            self._pipeline.pause()
-
-    def resume(self) -> None:
-        """Go on after the process was copied."""
-        with self._boundary:
-            self._pipeline.resume()
-
     def start_over(self) -> None:
         """Begin empty: what waits belongs to the process this one was copied from."""
         consent = consents.resolve(self._options.environ, self.home)
         if not self._enabled:
             consent = consents.OFF_HERE
-        self._pipeline = Pipeline(self._options, consent, self._boundary)
+        self._pipeline = Pipeline(self._options, consent, self._boundary, weakref.ref(self))
         self._buffer = self._pipeline.buffer
-        self._said_lost = False
 
     # --- the details ---
 

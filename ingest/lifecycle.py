@@ -15,15 +15,19 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from ingest.client import Client
+    from ingest.pipeline import Pipeline
 
 EXIT_TIMEOUT_S: Final = 2.0  # an exit is never held up longer than this, whatever waits
 
 _clients: weakref.WeakSet[Client] = weakref.WeakSet()
+# a pipeline with something to write is kept, also when its client was a passing one
+_running: set[Pipeline] = set()
 _hooked = threading.Event()
+_known_to_multiprocessing = threading.Event()
 
 
 def watch(client: Client) -> None:
-    """Close this client when the process ends, and let it go on after a fork."""
+    """Let this client go on after a fork, and write what waits when the process ends."""
     _clients.add(client)
     if not _hooked.is_set():
         _hooked.set()
@@ -35,11 +39,21 @@ def watch(client: Client) -> None:
     _catch_sigterm()
 
 
+def begin(pipeline: Pipeline) -> None:
+    """Remember a pipeline that has begun to write."""
+    _running.add(pipeline)
+
+
+def end(pipeline: Pipeline) -> None:
+    """Forget a pipeline that has nothing left to write."""
+    _running.discard(pipeline)
+
+
 def close_all() -> None:
-    """Close every client, all of them within EXIT_TIMEOUT_S."""
+    """Close every pipeline, all of them within EXIT_TIMEOUT_S."""
     deadline_s = time.monotonic() + EXIT_TIMEOUT_S
-    for client in list(_clients):
-        client.close(deadline_s - time.monotonic())
+    for pipeline in list(_running):
+        pipeline.close(deadline_s - time.monotonic())
 
 
 def _catch_sigterm() -> None:
@@ -56,25 +70,26 @@ def _on_sigterm(number: int, _: FrameType | None) -> None:
 
 
 def _before_fork() -> None:
-    for client in list(_clients):
-        client.pause()
+    for pipeline in list(_running):
+        pipeline.pause()
     # children of multiprocessing leave without atexit; by now the module is there if it is used
     util = sys.modules.get("multiprocessing.util")
-    if util is not None:
-        for client in list(_clients):
-            util.register_after_fork(client, _close_with_child)
+    if util is not None and not _known_to_multiprocessing.is_set():
+        _known_to_multiprocessing.set()
+        util.register_after_fork(_known_to_multiprocessing, _close_with_child)
 
 
-def _close_with_child(_: Client) -> None:
+def _close_with_child(_: object) -> None:
     util = sys.modules["multiprocessing.util"]
     util.Finalize(None, close_all, exitpriority=100)
 
 
 def _in_parent() -> None:
-    for client in list(_clients):
-        client.resume()
+    for pipeline in list(_running):
+        pipeline.resume()
 
 
 def _in_child() -> None:
+    _running.clear()
     for client in list(_clients):
         client.start_over()

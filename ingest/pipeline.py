@@ -12,7 +12,9 @@ from collections import deque
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeGuard
 
+from ingest.boundary import warn
 from ingest.counts import Counts
+from ingest.lifecycle import begin, end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -73,8 +75,15 @@ class Pipeline:
     abandoned : close() ran out of time; the thread stops as soon as it can.
     """
 
-    def __init__(self, options: Options, consent: Consent, boundary: Boundary) -> None:
+    def __init__(
+        self,
+        options: Options,
+        consent: Consent,
+        boundary: Boundary,
+        owner: Callable[[], object],
+    ) -> None:
         self.options = options
+        self._owner = owner  # gives None when the client is gone
         self.boundary = boundary
         self.consent = consent
         self.counts = Counts()
@@ -136,6 +145,9 @@ class Pipeline:
         left = self._empty()
         if left:
             self.counts.drop(self.trouble or "left_at_close", left)
+        lost = {reason: times for reason, times in self.counts.dropped.items() if times}
+        if lost:
+            warn("telemetry lost %d records: %s", sum(lost.values()), ", ".join(lost))
         return whole and not left
 
     def _start(self) -> bool:
@@ -151,6 +163,7 @@ class Pipeline:
                 self.trouble = "writer_dead"
                 return False
             self._thread = thread
+            begin(self)
             return True
 
     def _empty(self) -> int:
@@ -218,6 +231,7 @@ class Pipeline:
             worker.rest()
             if worker.finished:
                 self.disappoint()
+                end(self)
         self._running = False
 
     def _gather(self) -> None:
@@ -229,4 +243,6 @@ class Pipeline:
             if waiting < WAKE_EVERY and not self._pausing:
                 self._wake.get(timeout=GATHER_S)
         except Empty:
-            return
+            if self._owner() is None and not self.buffer:  # nobody can say anything any more
+                self.closed = True
+                self.buffer.append(Marker(closes=True))

@@ -37,7 +37,7 @@ STORE_RETRY_MAX_S: Final = 30.0  # ... up to this
 BUSY_TIMEOUT_S: Final = 0.5  # the log must not wait for whoever holds the database
 REPORT_EVERY_S: Final = 30.0
 CONSENT_EVERY_S: Final = 5.0
-_NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
+_NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Worker:

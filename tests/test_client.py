@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -12,6 +13,7 @@ import re
 import sqlite3
 import stat
 import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +21,16 @@ import pytest
 
 import ingest
 from data_access import scan
-from ingest import ChannelType, Client, CortexEventName, Error, Event, EventSeverity, Trace
+from ingest import (
+    ChannelType,
+    Client,
+    CortexEventName,
+    Error,
+    Event,
+    EventSeverity,
+    Trace,
+    lifecycle,
+)
 from ingest.counts import REASONS
 from ingest.pipeline import Pipeline
 from ingest.stack_hash import stack_hash
@@ -424,6 +435,19 @@ def test_what_is_said_after_close_is_counted(home):
     assert made.close()
 
     assert dropped(made) == {"closed": 1}
+
+
+def test_a_client_nobody_holds_writes_what_it_was_told_and_leaves(home):
+    client(home).track("x", user_id="u1")
+    deadline_s = time.monotonic() + 20
+    while time.monotonic() < deadline_s and (
+        lifecycle._running or not (home / "telemetry.db").exists()
+    ):
+        time.sleep(0.02)
+        gc.collect()
+
+    assert [row["event_name"] for row in rows(home)] == ["x"]
+    assert not lifecycle._running
 
 
 def test_a_client_that_says_nothing_leaves_nothing(home):
