@@ -18,7 +18,7 @@ _LATER = {
     "TelemetryClient": "ingest.older",
     "TelemetryError": "ingest.older",
     "TelemetryEvent": "ingest.older",
-    "TelemetryStorage": "ingest.older",
+    "TelemetryStorage": "ingest.storage",
     "TelemetryTrace": "ingest.older",
     "Trace": "ingest.events",
     "get_extension_telemetry_client": "ingest.older",

@@ -360,12 +360,15 @@ class Client:
         self.close()
 
     def start_over(self) -> None:
-        """Begin empty: what waits belongs to the process this one was copied from."""
+        """Begin empty, in a copied process: what waits belongs to the one it was copied from."""
+        was_closed = self._pipeline.closed if hasattr(self, "_pipeline") else False
         consent = consents.resolve(self._options.environ, self.home)
         if not self._enabled:
             consent = consents.OFF_HERE
         self._pipeline = Pipeline(self._options, consent, self._boundary, weakref.ref(self))
         self._buffer = self._pipeline.buffer
+        if was_closed:
+            self._pipeline.close(0.0)
 
     # --- the details ---
 

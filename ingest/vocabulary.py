@@ -820,13 +820,15 @@ def _error_of_event(reader: _Reader, event: Row) -> Row:
     """Return the error inside an old event: v1 kept message and trace in the event itself."""
     by_name = dict(zip(TABLES["events"].column_names, event.values, strict=True))
     metadata = json.loads(by_name["metadata"])
+    failed = by_name["result"] != "success"
     inner = {
-        "error_type": metadata.get("error_type") or by_name["result"].capitalize(),
+        "error_type": metadata.get("error_type")
+        or (by_name["result"].capitalize() if failed else "Error"),
         "error_message": reader.raw["error_message"],
         "stack_trace": metadata.get("stack_trace"),
         "related_event_name": by_name["event_name"],
     }
-    if by_name["result"] == "success":
+    if not failed:
         inner["severity"] = EventSeverity.WARNING.value
     raw = by_name | inner | {"event_id": row_id("error", by_name["event_id"]), "metadata": {}}
     for name in ("event_name", "result", "duration_ms"):

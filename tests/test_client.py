@@ -450,6 +450,15 @@ def test_a_client_nobody_holds_writes_what_it_was_told_and_leaves(home):
     assert not lifecycle._running
 
 
+def test_a_closed_client_stays_closed_in_a_copied_process(home):
+    made = client(home)
+    made.close()
+    made.start_over()
+
+    assert not made.track("x")
+    assert dropped(made) == {"closed": 1}
+
+
 def test_a_client_that_says_nothing_leaves_nothing(home):
     made = client(home)
 
