@@ -80,7 +80,8 @@ class Client:
         self._own: WhoSaid | None = own if any(own) else None
         where = channel.value if isinstance(channel, Enum) else str(channel)
         self._options = Options(self.home, where, release, environ, now)
-        self.start_over()
+        self._pipeline = self._new_pipeline()
+        self._buffer = self._pipeline.buffer  # one look-up less in each call
         if self._pipeline.consent.enabled:
             with self._boundary:
                 watch(self)
@@ -361,16 +362,19 @@ class Client:
 
     def start_over(self) -> None:
         """Begin empty, in a copied process: what waits belongs to the one it was copied from."""
-        was_closed = self._pipeline.closed if hasattr(self, "_pipeline") else False
-        consent = consents.resolve(self._options.environ, self.home)
-        if not self._enabled:
-            consent = consents.OFF_HERE
-        self._pipeline = Pipeline(self._options, consent, self._boundary, weakref.ref(self))
+        was_closed = self._pipeline.closed
+        self._pipeline = self._new_pipeline()
         self._buffer = self._pipeline.buffer
         if was_closed:
             self._pipeline.close(0.0)
 
     # --- the details ---
+
+    def _new_pipeline(self) -> Pipeline:
+        consent = consents.OFF_HERE
+        if self._enabled:
+            consent = consents.resolve(self._options.environ, self.home)
+        return Pipeline(self._options, consent, self._boundary, weakref.ref(self))
 
     def _record(self, said: Event | Error | Trace, at_s: float) -> bool:
         record = said.to_record()

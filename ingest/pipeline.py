@@ -145,6 +145,8 @@ class Pipeline:
         left = self._empty()
         if left:
             self.counts.drop(self.trouble or "left_at_close", left)
+            if self._worker is not None and self._worker.finished:
+                self._worker.report()
         lost = {reason: times for reason, times in self.counts.dropped.items() if times}
         if lost:
             warn("telemetry lost %d records: %s", sum(lost.values()), ", ".join(lost))
@@ -199,6 +201,11 @@ class Pipeline:
     def awaited(self) -> bool:
         """Tell whether a thread waits for what is in the buffer."""
         return any(self.is_marker(item) for item in self.buffer.copy())
+
+    @property
+    def buffered(self) -> int:
+        """What the host said and is not prepared yet."""
+        return sum(not self.is_marker(item) for item in self.buffer.copy())
 
     @staticmethod
     def is_marker(item: object) -> TypeGuard[Marker]:

@@ -190,7 +190,7 @@ class Worker:
             self._stored(self._writer.catch_up(), now_s)
         if now_s >= self._report_at:
             self._report_at = now_s + REPORT_EVERY_S
-            self._report()
+            self.report()
             self._tidy()
 
     def _tidy(self) -> None:
@@ -230,9 +230,9 @@ class Worker:
             self._unsafe = []
         if self._writer.is_behind:
             self._writer.catch_up()
-        self._report()
+        self.report()
 
-    def _report(self) -> None:
+    def report(self) -> None:
         """Append the counters to the day's report, when they changed; best effort."""
         counts = self._counts.to_dict()
         if counts == self._reported:
@@ -247,7 +247,7 @@ class Worker:
             "channel": scrub.text(options.channel),
             "release": scrub.text(options.release or ""),
             **counts,
-            "buffered": len(self._pipeline.buffer),
+            "buffered": self._pipeline.buffered,
             "faults": self._pipeline.boundary.caught,
             "storing": self._writer.last_error,
             "problems": self._problems,

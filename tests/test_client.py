@@ -630,6 +630,7 @@ def test_the_counters_are_reported_beside_the_log(home):
 
 def test_the_public_names_are_these():
     assert sorted(ingest.__all__) == ingest.__all__
+    assert all(getattr(ingest, name) is not None for name in ingest.__all__)
     assert {"Client", "Error", "Event", "Trace", "message_template", "scrub", "stack_hash"} <= set(
         ingest.__all__
     )
