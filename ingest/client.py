@@ -140,7 +140,7 @@ class Client:
             who = self._filled(who)
         # a plain tuple in EventSaid's order: a named one would double the cost of the call
         buffer.append(
-            (self._now(), name, who, result, duration_ms, metadata, more_metadata, timestamp)
+            (self._now(), name, who, result, duration_ms, metadata, more_metadata, timestamp, None)
         )
         if not waiting & _WAKE_MASK:
             self._pipeline.wake(waiting)

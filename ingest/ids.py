@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_COUNTER_BITS: Final = 62
-_COUNTER_MASK: Final = (1 << _COUNTER_BITS) - 1
-_VARIANT: Final = 0b10 << _COUNTER_BITS
+_LOW_BITS: Final = 48
+_LOW_MASK: Final = (1 << _LOW_BITS) - 1
+_LOW_TOP: Final = 1 << (_LOW_BITS - 1)  # always set: twelve digits without padding
+_VARIANT: Final = 0b10 << 14
 
 
 class Uuid7:
@@ -21,32 +22,41 @@ class Uuid7:
     random_bits : `random.SystemRandom().getrandbits`, or a seeded one in a test.
     """
 
-    __slots__ = ("_counter", "_node")
+    __slots__ = ("_at_ms", "_head", "_low", "_middle")
 
     def __init__(self, random_bits: Callable[[int], int]) -> None:
-        self._node = f"7{random_bits(12):03x}"
-        self._counter = random_bits(_COUNTER_BITS)
+        self._middle = f"7{random_bits(12):03x}-{_VARIANT | random_bits(14):04x}"
+        self._low = random_bits(_LOW_BITS) | _LOW_TOP
+        self._at_ms, self._head = -1, ""
 
     def __call__(self, at_s: float) -> str:
         """Return the next id; `at_s` is when its row was made, in seconds since 1970."""
-        self._counter = (self._counter + 1) & _COUNTER_MASK
-        head = f"{max(int(at_s * 1_000), 0):012x}"[-12:]
-        tail = f"{_VARIANT | self._counter:016x}"
-        return f"{head[:8]}-{head[8:]}-{self._node}-{tail[:4]}-{tail[4:]}"
+        at_ms = int(at_s * 1_000)
+        if at_ms != self._at_ms:  # many ids are of the same millisecond
+            self._at_ms = at_ms
+            text = f"{max(at_ms, 0):012x}"[-12:]
+            self._head = f"{text[:8]}-{text[8:]}-{self._middle}-"
+        self._low = low = (self._low + 1) & _LOW_MASK | _LOW_TOP
+        return f"{self._head}{low:x}"
 
 
 class IsoTime:
-    """Writes seconds since 1970 as UTC ISO 8601 with milliseconds; remembers the last second."""
+    """Writes seconds since 1970 as UTC ISO 8601 with milliseconds; remembers the last one."""
 
-    __slots__ = ("_second", "_text")
+    __slots__ = ("_at_ms", "_second", "_text", "_whole")
 
     def __init__(self) -> None:
-        self._second, self._text = -1, ""
+        self._at_ms, self._second = -1, -1
+        self._text = self._whole = ""
 
     def __call__(self, at_s: float) -> str:
         """Return "2026-11-20T10:30:45.123Z"."""
-        second = int(at_s // 1)
-        if second != self._second:
-            self._second = second
-            self._text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        return f"{self._text}.{int((at_s - second) * 1_000):03d}Z"
+        at_ms = int(at_s * 1_000)
+        if at_ms != self._at_ms:
+            self._at_ms = at_ms
+            second, rest = divmod(at_ms, 1_000)
+            if second != self._second:
+                self._second = second
+                self._text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._whole = f"{self._text}.{rest:03d}Z"
+        return self._whole

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from ingest.repeats import Repeats, Verdict
 from ingest.rollups import SessionRollups, WindowRollup
 from ingest.said import WHO_SAID, ErrorSaid, EventSaid, TraceSaid, TurnSaid
-from ingest.vocabulary import TABLES, CortexEventName, standard_name
+from ingest.vocabulary import ALIASES, TABLES, CortexEventName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,7 +24,8 @@ _WHO: Final = (
     *("user_id_hash", "user_tier", "is_paid_user", "session_id", "channel"),
     *("project_id", "branch_id", "context_id"),
 )
-_ENDED: Final = CortexEventName.SESSION_ENDED.value
+_END: Final = CortexEventName.SESSION_ENDED.value
+_ENDED: Final = frozenset((_END, *(old for old, new in ALIASES.items() if new == _END)))
 
 
 class Intake:
@@ -41,7 +42,7 @@ class Intake:
     def take(self, said: object) -> list[Row]:
         """Return the rows that can be written now; often one, or none yet."""
         if type(said) is tuple:  # what `track` puts into the buffer
-            return self._event(EventSaid(*said))
+            return self._event(said)
         if type(said) is EventSaid:
             return self._event(said)
         if type(said) is TraceSaid:
@@ -70,13 +71,13 @@ class Intake:
         records = [*self._sessions.end_all(), *self._windows.close()]
         return self._folded(self._repeats.close(), records)
 
-    def _event(self, said: EventSaid) -> list[Row]:
+    def _event(self, said: tuple[Any, ...]) -> list[Row]:
         row = self._preparer.event(said)
         if row is None:
             return []
         rows = [row]
-        if standard_name(row.values[_NAME_AT]) == _ENDED:
-            ended = self._sessions.end(row.values[_SESSION_AT], at=_utc(said.at_s))
+        if row.values[_NAME_AT] in _ENDED:
+            ended = self._sessions.end(row.values[_SESSION_AT], at=_utc(said[0]))
             rows += self._folded((), [] if ended is None else [ended])
         return rows
 

@@ -8,6 +8,7 @@ threads or its signal handlers call takes a lock that the code they interrupted 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeGuard
@@ -113,7 +114,7 @@ class Pipeline:
         """Count what there is no room for; nothing is counted when telemetry is off."""
         if self.consent.enabled:
             self.counts.drop("closed" if self.closed else self.trouble or "buffer_full")
-            if not self.closed:
+            if not self.closed and self._wake.empty():
                 self.wake(WAKE_EVERY)
         return False
 
@@ -242,13 +243,16 @@ class Pipeline:
         self._running = False
 
     def _gather(self) -> None:
-        """Wait until there is something to do."""
-        if self.abandoned or (self.buffer and not self.trouble):
+        """Wait until there is something to do, and for company: a turn costs 100 rows."""
+        waiting = len(self.buffer)
+        if self.abandoned or (waiting >= WAKE_EVERY and not self.trouble):
             return
         try:
-            waiting = self._wake.get(timeout=IDLE_S)
-            if waiting < WAKE_EVERY and not self._pausing:
-                self._wake.get(timeout=GATHER_S)
+            if not waiting or self.trouble:
+                waiting = self._wake.get(timeout=IDLE_S)
+            until_s = time.monotonic() + GATHER_S
+            while waiting < WAKE_EVERY and not self._pausing:
+                waiting = self._wake.get(timeout=max(until_s - time.monotonic(), 0.001))
         except Empty:
             if self._owner() is None and not self.buffer:  # nobody can say anything any more
                 self.closed = True

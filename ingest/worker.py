@@ -25,7 +25,7 @@ from ingest.vocabulary import PIPELINE_FOLDER
 from ingest.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from ingest.pipeline import Marker, Pipeline
     from ingest.vocabulary import Row
@@ -142,23 +142,28 @@ class Worker:
         return found if found is not None and found.keep_rate < 1 else None
 
     def _prepare(self, intake: Intake, markers: list[Marker]) -> None:
+        """Make rows of a batch out of the buffer; what no row can be made of costs itself only."""
+        batch, done = self._taken(markers), False
+        while not done:
+            with self._pipeline.boundary:  # one for all: a block of its own costs half a row
+                for said in batch:
+                    self._unsafe += intake.take(said)
+                done = True
+            if not done:
+                self._counts.drop("unserializable")
+
+    def _taken(self, markers: list[Marker]) -> Iterator[object]:
         """Take a batch out of the buffer, or less when somebody waits for what came so far."""
-        buffer = self._pipeline.buffer
+        buffer, is_marker = self._pipeline.buffer, self._pipeline.is_marker
         for _ in range(min(len(buffer), BATCH_MAX)):
             try:
                 said = buffer.popleft()
             except IndexError:  # close ran out of time and emptied it
                 return
-            if self._pipeline.is_marker(said):
+            if is_marker(said):
                 markers.append(said)
                 return
-            rows = None
-            with self._pipeline.boundary:
-                rows = intake.take(said)
-            if rows is None:
-                self._counts.drop("unserializable")
-            else:
-                self._unsafe += rows
+            yield said
 
     def _write(self, rows: list[Row], now_s: float) -> bool:
         """Log the rows and store them; tell whether they are in the log."""

@@ -106,6 +106,23 @@ def test_an_errors_line_reads_back_as_its_row(
     assert (again.table, again.values) == ("errors", row.values)
 
 
+USUAL = st.dictionaries(
+    st.sampled_from(["tool_name", "model", "top_k", "cost_usd", "accepted", "version", "query"]),
+    st.one_of(st.integers(), st.floats(), st.booleans(), st.text(max_size=70), WORDS),
+    max_size=5,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(metadata=USUAL)
+def test_the_short_way_to_metadata_ends_where_the_long_one_does(metadata):
+    made = preparer()
+    long_way = made._json(made._properties(metadata, None))
+
+    assert made._usual_json(metadata) in (long_way, None)
+    assert made._usual_json({"tool_name": "search", "top_k": 5}) is not None
+
+
 def test_rows_have_the_columns_of_their_tables():
     made = preparer()
     intake = Intake(made, Counts())
