@@ -77,8 +77,8 @@ class Client:
         self._now = now
         self._enabled = enabled
         own = (user_id, user_id_hash, user_tier, session_id, None, project_id, None, None)
-        self._own: WhoSaid | None = own if any(own) else None
-        where = channel.value if isinstance(channel, Enum) else str(channel)
+        self._own: WhoSaid | None = None if all(one is None for one in own) else own
+        where = channel.value if isinstance(channel, Enum) else channel
         self._options = Options(self.home, where, release, environ, now)
         self._pipeline = self._new_pipeline()
         self._buffer = self._pipeline.buffer  # one look-up less in each call
@@ -185,7 +185,7 @@ class Client:
                 timestamp=timestamp,
             )
             return self._pipeline.submit(said)
-        return False
+        return self._pipeline.fail()
 
     def trace(
         self,
@@ -219,7 +219,8 @@ class Client:
                 )
                 self._pipeline.submit(said)
 
-        return Span(emit, time.perf_counter, _copied(metadata) or {})
+        given = _copied(metadata)
+        return Span(emit, time.perf_counter, {} if given is None else given)
 
     def record(self, said: Event | Error | Trace) -> bool:
         """Say one of the three as an object; return whether there was room for it."""
@@ -227,7 +228,7 @@ class Client:
             if said.kind == "errors" and not self._pipeline.consent.errors:
                 return False
             return self._record(said, self._now())
-        return False
+        return self._pipeline.fail()
 
     def turn(
         self,
@@ -249,7 +250,7 @@ class Client:
         with self._boundary:
             values["session_id"] = session_id
             return self._pipeline.submit(TurnSaid(self._now(), self._who(values), values))
-        return False
+        return self._pipeline.fail()
 
     def injected(self, **values: Any) -> bool:  # noqa: ANN401 - who, and its numbers
         """Add one context given to a model, which belongs to no session; return as `turn` does.
@@ -264,7 +265,7 @@ class Client:
         with self._boundary:
             who = self._who(values)
             return self._pipeline.submit(TurnSaid(self._now(), (*who[:3], None, *who[4:]), values))
-        return False
+        return self._pipeline.fail()
 
     def instrument(
         self,
@@ -332,7 +333,7 @@ class Client:
         """
         pipeline = self._pipeline
         return {
-            "buffered": len(pipeline.buffer),
+            "buffered": pipeline.waiting,
             **pipeline.counts.to_dict(),
             "faults": self._boundary.caught,
             "trouble": pipeline.trouble,
@@ -378,8 +379,11 @@ class Client:
 
     def _record(self, said: Event | Error | Trace, at_s: float) -> bool:
         record = said.to_record()
+        record["metadata"] = _copied(record.get("metadata"))
         who = self._who(record)
-        return self._pipeline.submit(_SAID[said.kind](at_s, who=who, **record))
+        kind = _SAID[said.kind]
+        needed = dict.fromkeys(set(kind._fields) - set(kind._field_defaults) - {"at_s", "who"})
+        return self._pipeline.submit(kind(at_s, who=who, **(needed | record)))
 
     def _who(self, given: dict[str, Any]) -> WhoSaid:
         """Take who out of keyword arguments, and add what this client was made with."""
@@ -415,7 +419,7 @@ def _copied(metadata: object) -> Any:  # noqa: ANN401 - whatever the host gave
     return metadata.copy() if type(metadata) is dict else metadata
 
 
-_SAID: Final[dict[str, Callable[..., object]]] = {
+_SAID: Final[dict[str, Any]] = {
     "events": EventSaid,
     "errors": ErrorSaid,
     "traces": TraceSaid,

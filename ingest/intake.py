@@ -91,12 +91,13 @@ class Intake:
 
     def _turn(self, said: TurnSaid) -> list[Row]:
         who = dict(zip(_WHO, self._preparer.who(said.who), strict=True))
-        self._folded_in += 1
         if who["session_id"]:
             left = self._sessions.add(who["session_id"], who, said.values, _utc(said.at_s))
+            self._folded_in += 1
             return self._folded((), left)
-        if not self._windows.add(who, said.values, _utc(said.at_s)):
-            self._folded_in -= 1
+        if self._windows.add(who, said.values, _utc(said.at_s)):
+            self._folded_in += 1
+        else:
             self._counts.drop("rollup_full")
         return []
 

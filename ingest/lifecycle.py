@@ -37,6 +37,7 @@ def watch(client: Client) -> None:
                 before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child
             )
     _catch_sigterm()
+    _end_with_children()
 
 
 def begin(pipeline: Pipeline) -> None:
@@ -72,14 +73,23 @@ def _on_sigterm(number: int, _: FrameType | None) -> None:
 def _before_fork() -> None:
     for pipeline in list(_running):
         pipeline.pause()
-    # children of multiprocessing leave without atexit; by now the module is there if it is used
+    _end_with_children()
+
+
+def _end_with_children() -> None:
+    """Children of multiprocessing leave without atexit; its own hook is as good."""
     util = sys.modules.get("multiprocessing.util")
-    if util is not None and not _known_to_multiprocessing.is_set():
+    process = sys.modules.get("multiprocessing.process")
+    if util is None or process is None:
+        return
+    if not _known_to_multiprocessing.is_set():
         _known_to_multiprocessing.set()
         util.register_after_fork(_known_to_multiprocessing, _close_with_child)
+    if process.parent_process() is not None:
+        _close_with_child()
 
 
-def _close_with_child(_: object) -> None:
+def _close_with_child(_: object = None) -> None:
     util = sys.modules["multiprocessing.util"]
     util.Finalize(None, close_all, exitpriority=100)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeGuard
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from ingest.worker import Worker
 
 BUFFER_MAX: Final = 20_000  # what the host said and is not in the log yet; about 10 MB
+WAKES_MAX: Final = 8  # two are enough to be woken; the rest is for those that cross each other
+POLL_S: Final = 0.005
 WAKE_EVERY: Final = 1_024  # a power of two: a buffer that fills this fast is not left to wait
 GATHER_S: Final = 0.1  # after the first event, wait this long for company
 IDLE_S: Final = 0.5  # how often an idle thread looks by itself
@@ -47,11 +50,16 @@ class Marker:
         self._reached.put(safe)
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for the word; False when it does not come in time."""
+        """Wait for the word; when it does not come in time, tell whether the log has it all."""
         try:
             return self._reached.get(timeout=max(timeout_s, 0.0))
         except Empty:
-            return False
+            return self.safe
+
+    @property
+    def is_reached(self) -> bool:
+        """Tell whether the word is there."""
+        return not self._reached.empty()
 
 
 class Options(NamedTuple):
@@ -96,7 +104,8 @@ class Pipeline:
         self._starting = threading.RLock()
         self._thread: threading.Thread | None = None
         self._worker: Worker | None = None
-        self._pausing = self._running = False
+        self._pausing = False
+        self._running = threading.Lock()
 
     # --- called by the host's threads ---
 
@@ -113,9 +122,16 @@ class Pipeline:
     def refuse(self) -> bool:
         """Count what there is no room for; nothing is counted when telemetry is off."""
         if self.consent.enabled:
-            self.counts.drop("closed" if self.closed else self.trouble or "buffer_full")
-            if not self.closed and self._wake.empty():
+            reason = "closed" if self.closed else self.trouble or "buffer_full"
+            self.counts.drop(reason)
+            if reason == "buffer_full" or not self.counts.dropped[reason] % WAKE_EVERY:
                 self.wake(WAKE_EVERY)
+        return False
+
+    def fail(self) -> bool:
+        """Count what could not even be put into the buffer."""
+        if self.consent.enabled:
+            self.counts.drop("unserializable")
         return False
 
     def wake(self, waiting: int) -> bool:
@@ -123,26 +139,49 @@ class Pipeline:
         thread = self._thread
         if (thread is None or not thread.is_alive()) and not self._start():
             return False
-        self._wake.put(waiting)
+        if self._wake.qsize() < WAKES_MAX:
+            self._wake.put(waiting)
         return True
+
+    @property
+    def waiting(self) -> int:
+        """How much of what the host said is not in the log yet."""
+        said = sum(not self.is_marker(item) for item in self.buffer.copy())
+        return said + (0 if self._worker is None else self._worker.waiting)
 
     def flush(self, timeout_s: float, *, closes: bool = False) -> bool:
         """Wait until everything said before is in the log; tell whether it is."""
         if not self.consent.enabled or (self._worker is None and not self.buffer):
             return True
+        if self._is_over():
+            return not self.waiting
         marker = Marker(closes=closes)
         self.buffer.append(marker)
         if not self.wake(WAKE_EVERY):
-            self._run()  # no thread to be had: the interpreter is leaving, so do it here
-        return marker.wait(timeout_s)
+            # no thread to be had: the interpreter is leaving, so do it here
+            deadline_s = time.monotonic() + timeout_s
+            self._run(lambda: marker.is_reached or time.monotonic() >= deadline_s)
+            timeout_s = deadline_s - time.monotonic()
+        safe = marker.wait(timeout_s)
+        if not (closes or marker.is_reached):
+            with suppress(ValueError, IndexError):  # it is being looked at
+                self.buffer.remove(marker)
+        return safe
+
+    def _is_over(self) -> bool:
+        return self._worker is not None and self._worker.finished
 
     def close(self, timeout_s: float) -> bool:
         """Write what waits and stop; what is left at the deadline is counted."""
         if self.closed:
-            return not self.buffer
+            return self._await_close(timeout_s)
+        deadline_s = time.monotonic() + timeout_s
         self.closed, self.limit = True, 0
         whole = self.flush(timeout_s, closes=True)
         self.abandoned = True
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(max(deadline_s - time.monotonic(), 0.0))
         left = self._empty()
         if left:
             self.counts.drop(self.trouble or "left_at_close", left)
@@ -152,6 +191,15 @@ class Pipeline:
         if lost:
             warn("telemetry lost %d records: %s", sum(lost.values()), ", ".join(lost))
         return whole and not left
+
+    def _await_close(self, timeout_s: float) -> bool:
+        """Wait for the close another thread, or what this handler interrupted, is at."""
+        deadline_s = time.monotonic() + timeout_s
+        if self._worker is not None or self.buffer:
+            while not (self.abandoned or self._is_over()) and time.monotonic() < deadline_s:
+                self.wake(WAKE_EVERY)
+                time.sleep(POLL_S)
+        return not self.waiting
 
     def _start(self) -> bool:
         with self._starting:
@@ -173,7 +221,10 @@ class Pipeline:
         """Empty the buffer; return how much of what the host said was in it."""
         said = 0
         while self.buffer:
-            item = self.buffer.popleft()
+            try:
+                item = self.buffer.popleft()
+            except IndexError:  # the background thread took the last one
+                break
             if self.is_marker(item):
                 item.reach(safe=False)
             else:
@@ -184,7 +235,8 @@ class Pipeline:
 
     def pause(self) -> None:
         """Stop the thread and close the database before the process is copied."""
-        self._pausing = True
+        with self._starting:
+            self._pausing = True
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             self._wake.put(WAKE_EVERY)
@@ -203,11 +255,6 @@ class Pipeline:
         """Tell whether a thread waits for what is in the buffer."""
         return any(self.is_marker(item) for item in self.buffer.copy())
 
-    @property
-    def buffered(self) -> int:
-        """What the host said and is not prepared yet."""
-        return sum(not self.is_marker(item) for item in self.buffer.copy())
-
     @staticmethod
     def is_marker(item: object) -> TypeGuard[Marker]:
         """Tell a marker from what the host said."""
@@ -224,23 +271,27 @@ class Pipeline:
         self.limit = 0
         self.counts.drop("consent_withdrawn", self._empty())
 
-    def _run(self) -> None:
+    def _run(self, is_enough: Callable[[], bool] = lambda: False) -> None:
         from ingest.worker import Worker  # noqa: PLC0415 - a host that says nothing pays nothing
 
-        if self._running:
+        if not self._running.acquire(blocking=False):
             return
-        self._running = True
-        with self.boundary:
-            worker = self._worker = self._worker or Worker(self)
-            while not (worker.finished or self._pausing):
-                self._gather()
-                with self.boundary:
-                    worker.turn()
-            worker.rest()
-            if worker.finished:
-                self.disappoint()
-                end(self)
-        self._running = False
+        try:
+            with self.boundary:
+                worker = self._worker = self._worker or Worker(self)
+                while not (worker.finished or self._pausing or is_enough()):
+                    self._gather()
+                    whole = False
+                    with self.boundary:
+                        whole = worker.turn()
+                    if not whole:
+                        worker.fail()
+                worker.rest()
+                if worker.finished:
+                    self.disappoint()
+                    end(self)
+        finally:
+            self._running.release()
 
     def _gather(self) -> None:
         """Wait until there is something to do, and for company: a turn costs 100 rows."""

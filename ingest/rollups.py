@@ -393,9 +393,11 @@ def _count(
     counts: dict[str, int], value: object, *, among: tuple[str, ...] = (), most: int = 0
 ) -> int:
     """Count a text, one of `among` or one of at most `most` different ones; return 1 if not."""
-    if value is None or value == "":
+    if not isinstance(value, str):
+        return int(value is not None)
+    if not value:
         return 0
-    if not isinstance(value, str) or (among and value not in among):
+    if among and value not in among:
         return 1
     name = value[:NAME_CHARS_MAX]
     if most and name not in counts and len(counts) >= most:

@@ -38,19 +38,22 @@ def home_salt(home: Path, environ: Mapping[str, str]) -> bytes:
     OSError : when the home cannot be written.
     """
     found = read_salt(home, environ)
-    if found or (home / SALT_FILE).exists() or (home / DATABASE_FILE).exists():
+    if found:
         return found
+    if (home / SALT_FILE).exists() or (home / DATABASE_FILE).exists():
+        return read_salt(home, environ)  # another process may have made it since
     home.mkdir(parents=True, exist_ok=True)
     made = home / f".{SALT_FILE}-{os.getpid()}-{secrets.token_hex(4)}"
     descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(secrets.token_hex(SALT_BYTES).encode() + b"\n")
-        os.link(made, home / SALT_FILE)
-    except FileExistsError:
-        pass  # another process was first; its salt is ours
-    except OSError:  # a file system without links
-        made.replace(home / SALT_FILE)
+        try:
+            os.link(made, home / SALT_FILE)
+        except FileExistsError:
+            pass  # another process was first; its salt is ours
+        except OSError:  # a file system without links
+            made.replace(home / SALT_FILE)
     finally:
         made.unlink(missing_ok=True)
     return read_salt(home, environ)

@@ -53,6 +53,7 @@ class Worker:
         self._problems = list(settings.problems)
         self._intake: Intake | None = None
         self._unsafe: list[Row] = []  # prepared, and not in the log yet
+        self._markers: list[Marker] = []  # who waits for them
         self._retry_at = self._store_at = self._consent_at = 0.0
         self._store_wait_s = STORE_RETRY_S
         self._started = _utc(options.now())
@@ -66,19 +67,37 @@ class Worker:
             busy_timeout_s=BUSY_TIMEOUT_S,
         )
 
-    def turn(self) -> None:
-        """Take one batch as far as it goes."""
+    @property
+    def waiting(self) -> int:
+        """Return how many rows are prepared and not in the log."""
+        return len(self._unsafe)
+
+    def fail(self) -> None:
+        """Get over a fault of ours: tell who waits, and try again later."""
+        self._pipeline.trouble = self._pipeline.trouble or "failed"
+        self._retry_at = time.monotonic() + RETRY_S
+        for marker in self._markers:
+            marker.reach(safe=False)
+        self._pipeline.disappoint()
+        if self._pipeline.closed:
+            with self._pipeline.boundary:
+                self._finish()
+
+    def turn(self) -> bool:
+        """Take one batch as far as it goes; True when nothing of ours failed on the way."""
         now_s = time.monotonic()
         if now_s >= self._consent_at:
             self._consent_at = now_s + CONSENT_EVERY_S
             if not self._is_allowed():
-                return
-        if self._pipeline.trouble and now_s < self._retry_at and not self._pipeline.awaited:
-            return
-        markers: list[Marker] = []
+                return True
+        is_time = now_s >= self._retry_at or self._pipeline.awaited or self._pipeline.closed
+        if self._pipeline.trouble and not is_time:
+            return True
+        markers = self._markers = []
         safe = self._is_ready() and self._batch(markers, now_s)
         self._pipeline.trouble = "" if safe else self._pipeline.trouble
-        if any(marker.closes for marker in markers) or (self._pipeline.closed and not safe):
+        is_last = self._pipeline.abandoned or any(marker.closes for marker in markers)
+        if is_last or (self._pipeline.closed and not safe):
             self._finish()
         for marker in markers:
             marker.reach(safe=safe)
@@ -87,6 +106,7 @@ class Worker:
             self._pipeline.disappoint()
         elif not self.finished:
             self._look_after(now_s)
+        return True
 
     def rest(self) -> None:
         """Let go of the database: the thread stops, or the process is about to be copied."""
@@ -122,7 +142,7 @@ class Worker:
         if intake is not None and not self._unsafe:  # what is prepared comes first
             self._prepare(intake, markers)
             self._unsafe += intake.due(self._pipeline.options.now(), now_s)
-            if any(marker.closes for marker in markers):
+            if self._pipeline.abandoned or any(marker.closes for marker in markers):
                 self._unsafe += intake.close()
         rows = self._unsafe
         safe = None
@@ -176,6 +196,8 @@ class Worker:
             return False
         self._counts.written += len(rows)
         self._unsafe = []
+        for marker in self._markers:
+            marker.safe = True
         if now_s >= self._store_at:
             self._stored(self._writer.store(rows, logged), now_s)
         return True
@@ -252,7 +274,7 @@ class Worker:
             "channel": scrub.text(options.channel),
             "release": scrub.text(options.release or ""),
             **counts,
-            "buffered": self._pipeline.buffered,
+            "buffered": self._pipeline.waiting,
             "faults": self._pipeline.boundary.caught,
             "storing": self._writer.last_error,
             "problems": self._problems,

@@ -13,6 +13,7 @@ import os
 import secrets
 import sqlite3
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -354,7 +355,7 @@ class Writer:
             if not _store_rows(connection, self.home, rows, logged):
                 replay(connection, self.home, logged.path)
             return self.catch_up(but=logged.path)
-        except (sqlite3.Error, OldDatabase) as error:
+        except (sqlite3.Error, OldDatabase, OSError) as error:
             self._disconnect(str(error))
             return False
 
@@ -363,9 +364,10 @@ class Writer:
         try:
             while self._behind:
                 if self._behind[0] != but:
-                    replay(self._connected(), self.home, self._behind[0])
+                    with suppress(FileNotFoundError):  # somebody deleted it
+                        replay(self._connected(), self.home, self._behind[0])
                 self._behind.pop(0)
-        except (sqlite3.Error, OldDatabase) as error:  # the lines are safe in the log
+        except (sqlite3.Error, OldDatabase, OSError) as error:  # the lines are safe in the log
             self._disconnect(str(error))
             return False
         self.last_error = None
@@ -411,11 +413,18 @@ class Writer:
             os.close(descriptor)
         return Logged(path, size, size + len(data))
 
+    def _is_over(self, log: Path) -> bool:
+        """Tell whether a file is full, or gone: how far one of its name was loaded is known."""
+        try:
+            return log.stat().st_size >= self.rotate_bytes
+        except FileNotFoundError:
+            return True
+
     def _log_path(self) -> Path:
         folder = self.home / LOG_FOLDER / self.now().strftime("%Y-%m-%d")
         if self._log is None or self._log.parent != folder:
             self._sequence = 1
-        elif self._log.exists() and self._log.stat().st_size >= self.rotate_bytes:
+        elif self._is_over(self._log):
             self._sequence += 1
         self._log = folder / f"{self.name}-{self._sequence:04d}.jsonl"
         return self._log
