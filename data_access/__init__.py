@@ -3,9 +3,11 @@
 from data_access.errors import DataUnavailable, Problem
 from data_access.filters import Filters
 from data_access.home import Settings, settings
+from data_access.pipeline import Pipeline, pipeline
 from data_access.sources import (
     choices,
     data_as_of,
+    first_day,
     last_day,
     prepare,
     problems,
@@ -18,13 +20,16 @@ from data_access.window import Window, WindowError
 __all__ = [
     "DataUnavailable",
     "Filters",
+    "Pipeline",
     "Problem",
     "Settings",
     "Window",
     "WindowError",
     "choices",
     "data_as_of",
+    "first_day",
     "last_day",
+    "pipeline",
     "prepare",
     "problems",
     "scan",

@@ -22,6 +22,7 @@ from ingest.vocabulary import (
     INBOX_FOLDER,
     LOG_FOLDER,
     SALT_FILE,
+    SALT_VARIABLE,
     SETTINGS_FILE,
 )
 
@@ -62,7 +63,10 @@ class Home:
         return path.relative_to(self.root).as_posix()
 
     def salt(self) -> bytes:
-        """Return the home's salt, empty when it has none."""
+        """Return the salt of TELEMETRY_SALT, else the home's own, empty when it has none."""
+        shared = os.environ.get(SALT_VARIABLE, "").strip()
+        if shared:
+            return shared.encode("utf-8", "replace")
         try:
             return (self.root / SALT_FILE).read_bytes().strip()
         except OSError:
@@ -137,7 +141,8 @@ def _writable(folder: Path) -> Path:
 class Settings:
     """What telemetry.toml says, with defaults for what it does not.
 
-    `testers` are user hashes; `problems` what in the file could not be used.
+    `testers` are user hashes; `record_app_use` whether the app records its own use, None when the
+    file does not say; `problems` what in the file could not be used.
     """
 
     open_beta_date: date | None = None
@@ -145,6 +150,7 @@ class Settings:
     timezone: str = "UTC"
     week_starts_on: str = "monday"
     is_demo: bool = False
+    record_app_use: bool | None = None
     problems: tuple[Problem, ...] = field(default=())
 
 
@@ -170,6 +176,7 @@ def settings(home: str | Path | None = None) -> Settings:
         timezone=_timezone(raw.get("timezone", "UTC"), wrong),
         week_starts_on=_week(raw.get("week_starts_on", "monday"), wrong),
         is_demo=is_demo,
+        record_app_use=_switch(raw.get("record_app_use"), wrong),
         problems=tuple(
             Problem("settings", str(path), f"{name} cannot be used.", "Correct it in the file.")
             for name in wrong
@@ -198,6 +205,13 @@ def _names(value: object, wrong: list[str]) -> tuple[str, ...]:
         return tuple(value)
     wrong.append("testers")
     return ()
+
+
+def _switch(value: object, wrong: list[str]) -> bool | None:
+    if value is None or isinstance(value, bool):
+        return value
+    wrong.append("record_app_use")
+    return None
 
 
 def _timezone(value: object, wrong: list[str]) -> str:

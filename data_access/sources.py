@@ -9,6 +9,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -206,13 +207,17 @@ def choices(home: str | Path | None = None) -> dict[str, list[str]]:
 
 
 def _times(state: _State) -> pl.DataFrame:
-    """Return one row per table and day: rows of it and the latest instant."""
+    """Return one row per table and day: rows of it, the earliest and the latest instant."""
     if state.times is None:
         state.times = pl.concat(
             [
                 _everything(state, table)
                 .group_by(pl.col("timestamp").dt.date().alias("day"))
-                .agg(pl.len().alias("rows"), pl.col("timestamp").max().alias("latest"))
+                .agg(
+                    pl.len().alias("rows"),
+                    pl.col("timestamp").min().alias("earliest"),
+                    pl.col("timestamp").max().alias("latest"),
+                )
                 .with_columns(pl.lit(table).alias("table"))
                 for table in ("events", "errors", "traces")
             ]
@@ -233,12 +238,16 @@ def last_day(
 ) -> date | None:
     """Return the last calendar day with data, days in the future left out, or None."""
     latest = data_as_of(home, now=now)
-    if latest is None:
+    return None if latest is None else latest.astimezone(ZoneInfo(timezone)).date()
+
+
+def first_day(home: str | Path | None = None, *, timezone: str = "UTC") -> date | None:
+    """Return the first calendar day with data, clocks before the year 2000 left out, or None."""
+    usual = _times(_state(home)).filter(pl.col("earliest") >= EARLIEST_CLOCK)
+    earliest = usual["earliest"].min()
+    if not isinstance(earliest, datetime):
         return None
-    row = pl.DataFrame({"at": [latest]}).select(
-        pl.col("at").dt.convert_time_zone(timezone).dt.date()
-    )
-    return row.item()  # type: ignore[no-any-return]
+    return earliest.astimezone(ZoneInfo(timezone)).date()
 
 
 def problems(home: str | Path | None = None, *, now: datetime | None = None) -> list[Problem]:

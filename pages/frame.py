@@ -12,7 +12,7 @@ import streamlit as st
 
 import data_access
 from data_access import DataUnavailable
-from pages.components import filters, home, notices, style
+from pages.components import filters, home, notices, recorder, style
 from pages.components.load import Facts, facts
 from pages.components.view import View, publish
 
@@ -25,13 +25,16 @@ where = home.chosen()
 # 1. Which data, and in which state?
 known: Facts | None = None
 version, today, trouble = "", now.date(), ""
+own_use = recorder.OFF
 try:
-    version = notices.prepared(where)
     settings = data_access.settings(where)
+    own_use = recorder.of(where, settings)
+    version = notices.prepared(where)
     today = now.astimezone(ZoneInfo(settings.timezone)).date()
     known = facts(where, version, today)
 except DataUnavailable as error:
     trouble = str(error)
+    own_use.met(error)
 
 # 2. Which question?
 page = st.navigation(
@@ -49,6 +52,7 @@ page = st.navigation(
         st.Page("tiers.py", title="Tiers", icon=":material/stacks:", url_path="tiers"),
         st.Page("errors.py", title="Errors", icon=":material/bug_report:", url_path="errors"),
         st.Page("latency.py", title="Latency", icon=":material/speed:", url_path="latency"),
+        st.Page("pipeline.py", title="Pipeline", icon=":material/plumbing:", url_path="pipeline"),
     ]
 )
 with st.sidebar:
@@ -81,8 +85,10 @@ view = View(
     latest=choice.latest,
     link=link,
     is_first_look=page.url_path not in seen,
+    recorder=own_use,
 )
 publish(view)
+own_use.opened(page.url_path or "overview")
 page.run()
 for fill in view.pending:
     fill()

@@ -225,6 +225,14 @@ TODAY = date(2026, 11, 18)  # a Wednesday
         pytest.param("28d", date(2020, 5, 1), {}, date(2020, 5, 1), id="old-data"),
         pytest.param("24h", TODAY, {}, TODAY, id="hours-end-now"),
         pytest.param("28d", None, {}, date(2026, 11, 17), id="no-data"),
+        pytest.param("28d", TODAY, {"first_day": TODAY}, TODAY, id="the-first-day-of-all"),
+        pytest.param(
+            "28d",
+            TODAY,
+            {"first_day": date(2026, 11, 17)},
+            date(2026, 11, 17),
+            id="a-day-is-over",
+        ),
     ],
 )
 def test_a_relative_span_ends_with_the_last_day_worth_showing(span, last_day, switches, end):

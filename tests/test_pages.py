@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-PAGES = ("overview", "closed_beta", "open_beta", "tiers", "errors", "latency")
+PAGES = ("overview", "closed_beta", "open_beta", "tiers", "errors", "latency", "pipeline")
 NOW = datetime.now(UTC).replace(microsecond=0)
 HOSTILE = "**b** <script>x</script> $x$ :smile: [a](http://e) `c` \u202e\n# h"
 TRACEBACK = 'Traceback (most recent call last):\n  File "a.py", line 3, in f\nValueError: no 7'
@@ -235,6 +235,7 @@ def test_a_metric_that_fails_takes_its_own_cells_with_it_and_nothing_else(
         "tiers": "tier_moves",
         "errors": "error_groups",
         "latency": "slowest",
+        "pipeline": "activity",
     }[page]
 
     def compute(*_frames: object, **_options: object) -> None:

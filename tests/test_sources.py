@@ -24,6 +24,7 @@ from data_access import (
     choices,
     columnar,
     data_as_of,
+    first_day,
     last_day,
     problems,
     scan,
@@ -484,7 +485,8 @@ def test_clocks_of_1970_and_2099_are_kept_and_said(load_lines, home):
 
     assert scan("events", home).collect().height == 3
     assert kinds(home) == {"clock"}
-    assert last_day(home, now=NOW) == date(2026, 3, 1)
+    assert first_day(home) == last_day(home, now=NOW) == date(2026, 3, 1)
+    assert first_day(home, timezone="Pacific/Kiritimati") == date(2026, 3, 2)
     assert data_as_of(home, now=NOW) == datetime(2026, 3, 1, 10, tzinfo=UTC)
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from data_access import Filters, Window
+from ingest.sampling import standard_error
 from pages.components import text
 
 NOW = datetime(2026, 11, 20, 16, 5, tzinfo=UTC)
@@ -185,3 +186,64 @@ def test_a_docstring_becomes_a_tooltip_and_markdown():
     markdown = text.definition_markdown(DEFINITION)
     assert "**Definition**" in markdown
     assert "- `period`: Date, first day; quiet ones included." in markdown
+
+
+# --- samples ---------------------------------------------------------------------------------
+
+
+def test_what_comes_from_a_sample_is_marked_and_the_rest_is_not():
+    tenth = text.Sample(0.1)
+
+    assert text.about("1,234", tenth) == "≈\u00a01,234"
+    assert text.about("1,234", None) == "1,234"
+    assert text.about(text.NOTHING, tenth) == text.NOTHING
+    assert text.about(text.about("7", tenth), tenth) == "≈\u00a07"
+
+
+@pytest.mark.parametrize(
+    ("rate", "said"),
+    [
+        (0.1, "about 1 in 10 people's"),
+        (0.05, "about 1 in 20 people's"),
+        (0.015, "about 1 in 67 people's"),
+        (1 / 3, "about 1 in 3 people's"),
+        (0.4, "about 40 % of people's"),
+        (0.7, "about 70 % of people's"),
+    ],
+)
+def test_a_sample_says_how_many_people_it_keeps(rate, said):
+    assert said in text.estimated(text.Sample(rate))
+
+
+def test_an_estimate_of_people_says_how_far_off_it_may_be():
+    """Twice the standard error that sampling states, of the number shown."""
+    told = text.estimated(text.Sample(0.1), people=40_000)
+
+    assert 2 * standard_error(4_000, 0.1) / 40_000 == pytest.approx(0.03, abs=0.0001)
+    assert told == (
+        "Estimated from a sample: about 1 in 10 people's ordinary events are kept. "
+        "19 of 20 times the true value is within ±3.0 %."
+    )
+    assert text.estimated(text.Sample(0.1), people=482).endswith("within ±27 %.")
+    assert text.estimated(text.Sample(0.1), people=30).endswith("to say how far off it is.")
+    assert text.estimated(text.Sample(0.1), people=0).endswith("events are kept.")
+    assert text.estimated(text.Sample(None), people=482) == "Estimated from a sample."
+
+
+def test_a_change_in_a_sample_has_to_be_larger_to_be_news():
+    """Up from 340 to 400 is news of people counted, and noise of one in ten of them."""
+    assert text.change(400, 340) == text.Change("up 18 % (from 340)", 1)
+    assert text.change(400, 340, each=10) == text.Change("about the same (from 340)")
+    assert text.change(600, 340, each=10) == text.Change("up 76 % (from 340)", 1)
+    assert text.change(90, 40, each=10) == text.Change("too few to say (n = 90)")
+    assert text.change_of_rate((80, 400), (48, 400)) == text.Change(
+        "up 8.0 points (from 12.0 %)", 1
+    )
+    assert text.change_of_rate((80, 400), (48, 400), each=10) == text.Change(
+        "about the same (from 12.0 %)"
+    )
+    assert text.change_of_rate((80, 190), (48, 190), each=10) == text.Change(
+        "too few to say (n = 190)"
+    )
+    assert text.Sample(0.1).each == pytest.approx(10)
+    assert text.Sample(None).each == 1

@@ -23,6 +23,7 @@ from data_access.metrics.lifecycle import lifecycle
 from data_access.metrics.registry import METRICS
 from data_access.metrics.releases import releases
 from data_access.metrics.retention import retention, retention_users
+from data_access.metrics.sampling import sampling
 from data_access.metrics.sessions import sessions
 from data_access.metrics.stickiness import stickiness
 from data_access.metrics.tiers import compare_rates, tier_moves, tiers
@@ -54,6 +55,7 @@ __all__ = [
     "releases",
     "retention",
     "retention_users",
+    "sampling",
     "sessions",
     "sessions_by_period",
     "shifts",

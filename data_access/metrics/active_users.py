@@ -51,6 +51,8 @@ def active_users(
     With `days`, a period shows the distinct users of the `days` days ending with its last
     day: `days=7` is WAU and `days=30` MAU. Days before the window count.
 
+    On sampled data an estimate: the weights are added up.
+
     Source
     ------
     events : `scan("events")`; user_id_hash, event_name, timestamp and, if there, weight. With

@@ -52,6 +52,8 @@ def activity(
     event counts under its own value. People and sessions (distinct non-empty session_id) count
     with the smallest weight among their events of the row.
 
+    On sampled data an estimate: the weights are added up.
+
     Source
     ------
     events : one row per event.
@@ -138,6 +140,8 @@ def hourly(events: pl.LazyFrame, window: Window) -> pl.LazyFrame:
     Over the events inside the window, by UTC hour. Every hour the window touches has a row,
     quiet ones included; the first and the last may be cut by the window's edges.
 
+    On sampled data an estimate: the weights are added up.
+
     Source
     ------
     events : one row per event.
@@ -192,6 +196,8 @@ def movers(events: pl.LazyFrame, window: Window) -> pl.LazyFrame:
     surprising the change is if both counts were chance around one rate: the difference divided
     by the square root of the sum of squared weights, which is the count itself when nothing is
     sampled. Rank by its absolute value; beyond 3 is more than noise.
+
+    On sampled data an estimate: the weights are added up.
 
     Source
     ------
@@ -253,6 +259,8 @@ def sessions_by_period(events: pl.LazyFrame, window: Window, *, every: str = "1d
     ----------
     A session is a distinct non-empty session_id; it counts in every period it has an event in,
     with the smallest weight among its events there. Events without a session are left out.
+
+    On sampled data an estimate: the weights are added up.
 
     Source
     ------

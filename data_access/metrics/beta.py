@@ -17,6 +17,7 @@ from data_access.metrics.common import (
     earlier,
     event_predicate,
     in_memory,
+    of_people,
     packed,
     reduced,
     unpacked,
@@ -93,6 +94,9 @@ def testers(events: pl.LazyFrame, errors: pl.LazyFrame, window: Window) -> pl.La
     else counts inside the window. An active day holds one of the four active events. Contexts
     created include those created automatically. Quiet days lie between the day a tester was
     last seen and the window's last day: 0 for somebody seen on it.
+
+    On sampled data a tester who is kept has the counts of 1 / keep rate people; of the others only
+    what failed, was slow or critical is known, so they seem quieter and newer than they are.
 
     Source
     ------
@@ -218,6 +222,8 @@ def activation(events: pl.LazyFrame, window: Window) -> pl.LazyFrame:
     step must have succeeded. Each step counts on its own; nobody has to take the others first.
     Users count with the smallest weight among their events of the step.
 
+    On sampled data only the people whose ordinary events are kept count, each as 1 / keep rate.
+
     Source
     ------
     events : one row per event, all history.
@@ -231,18 +237,21 @@ def activation(events: pl.LazyFrame, window: Window) -> pl.LazyFrame:
     seconds_p50 : Float64, seconds; median from the first event to the step, null for nobody.
     """
     done = pl.col("result").fill_null("success") == "success"
-    known = events.filter(pl.col(USER).is_not_null())
-    rows = known.filter(window.contains()).select(
-        user_key(),
-        TIMESTAMP,
-        weight_of(events),
-        window.day().alias("day"),
-        *(
-            (event_predicate(names) & done).alias(f"does_{step}")
-            for step, names in _STEP_EVENTS.items()
-        ),
-    )
-    return in_memory(rows, _activated, known.filter(earlier(window)).select(user_key()).unique())
+    does = [
+        (event_predicate(names) & done).alias(f"does_{step}")
+        for step, names in _STEP_EVENTS.items()
+    ]
+    somebody = pl.col(USER).is_not_null()
+
+    def inside(events: pl.LazyFrame) -> pl.LazyFrame:
+        own = (user_key(), TIMESTAMP, weight_of(events), window.day().alias("day"))
+        return events.filter(somebody, window.contains()).select(*own, *does)
+
+    def step(rows: pl.DataFrame, _: object, __: float, known: pl.DataFrame) -> pl.LazyFrame:
+        return _activated(rows, known)
+
+    before = events.filter(somebody, earlier(window)).select(user_key()).unique()
+    return of_people(events, inside, step, before, when=window.before())
 
 
 def _activated(rows: pl.DataFrame, known: pl.DataFrame) -> pl.LazyFrame:
@@ -315,6 +324,8 @@ def context_lifecycle(events: pl.LazyFrame, window: Window, *, every: str = "1w"
     Definition
     ----------
     Events of each kind in the whole periods the window touches, whatever their result.
+
+    On sampled data an estimate: the weights are added up.
 
     Source
     ------

@@ -6,14 +6,17 @@ inside the plan (`in_memory`), so a metric stays a function from lazy frames to 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import polars as pl
 
 from data_access.schema import SCHEMAS, TIME
+from ingest.vocabulary import share_of
 
 if TYPE_CHECKING:
     from data_access.window import Window
@@ -25,6 +28,7 @@ __all__ = [
     "TIMESTAMP",
     "USER",
     "WEIGHT",
+    "Chosen",
     "Event",
     "MetricError",
     "completed",
@@ -37,6 +41,8 @@ __all__ = [
     "in_memory",
     "in_order",
     "in_time_order",
+    "keep_rates",
+    "of_people",
     "of_same_time",
     "one_of",
     "over_calendar",
@@ -45,6 +51,7 @@ __all__ = [
     "qualifying",
     "quantile_of",
     "reduced",
+    "representative",
     "unpacked",
     "unsampled",
     "user_key",
@@ -298,9 +305,16 @@ def reduced(*plans: pl.LazyFrame) -> list[pl.LazyFrame]:
     return [frame.lazy() for frame in pl.collect_all(plans, engine="streaming")]
 
 
-def unsampled(rows: pl.DataFrame) -> bool:
-    """Return whether every row has the weight 1, so that counting says the same as adding."""
-    return rows.is_empty() or rows[WEIGHT].min() == rows[WEIGHT].max() == 1
+def unsampled(rows: pl.DataFrame, weights: Sequence[str] = (WEIGHT,)) -> bool:
+    """Return whether every row has the weight 1, so that counting says the same as adding.
+
+    Parameters
+    ----------
+    weights : the columns to look at; a null in them says nothing.
+    """
+    if rows.is_empty():
+        return True
+    return all(rows[name].min() in {1, None} and rows[name].max() in {1, None} for name in weights)
 
 
 def of_same_time(rows: pl.LazyFrame, ties: pl.DataFrame) -> pl.LazyFrame:
@@ -338,6 +352,125 @@ def in_time_order(rows: pl.DataFrame, ids: pl.LazyFrame) -> pl.LazyFrame:
     return pl.concat([settled, unsettled.select(rows.columns)]).sort(
         KEY, TIMESTAMP, maintain_order=True
     )
+
+
+# --- sampled people --------------------------------------------------------------------------
+
+CHANCE_MAX: Final = 1e-3  # that a frame whose weights are plain counts is taken for a sample
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The events of the people a sample was made of, and how many people each stands for."""
+
+    events: pl.LazyFrame
+    each: float
+
+
+def representative(
+    rows: pl.DataFrame, events: pl.LazyFrame, weights: Sequence[str] = (WEIGHT,)
+) -> Chosen | None:
+    """Return the events of the people a sample was made of; None when nothing is sampled.
+
+    The client keeps what failed, was slow or is critical of everybody at weight 1, and the rest
+    of a chosen share of the users at 1 / that share. Adding up weights is right then. A number
+    that needs two facts about a person, or that nothing came before, is not: of somebody left
+    out only the slow and the failed is known, so they seem new and their days have holes. Such a
+    number counts the chosen and nobody else, each at 1 / keep rate, whatever they did. Where the
+    rate was changed the lowest one wins: whoever is kept at 1 % is kept at 5 % too.
+
+    A weight above 1 need not come from sampling: a daily count imported as one row has one too.
+    `keep_rates` tells them apart. Such a row of a chosen user keeps the larger weight.
+
+    Parameters
+    ----------
+    rows : what a step has of the events; nothing is read when every weight in it is 1.
+    events : user_id_hash, weight and whatever the metric reads, up to the end of its window.
+    weights : the columns of `rows` that hold weights.
+    """
+    if unsampled(rows, weights):
+        return None
+    events = weighted(events.filter(pl.col(USER).is_not_null()))
+    pairs = events.filter(pl.col(WEIGHT) > 1).select(USER, WEIGHT).unique()
+    known = keep_rates(pairs.collect(engine="streaming")).filter("is_known")
+    if known.is_empty():
+        return None
+    rate: float = known["keep_rate"].to_list()[-1]  # that of the largest weight
+    users = events.select(pl.col(USER).unique()).collect(engine="streaming")[USER]
+    chosen = pl.Series([user for user in users if share_of(user) < rate], dtype=pl.String)
+    each = pl.max_horizontal(WEIGHT, pl.lit(1 / rate)).alias(WEIGHT)
+    return Chosen(events.filter(pl.col(USER).is_in(chosen.implode())).with_columns(each), 1 / rate)
+
+
+def keep_rates(pairs: pl.DataFrame) -> pl.DataFrame:
+    """Return the weights that may come from sampling people, and whether they must.
+
+    A weight can only come from keeping a share 1 / w of the users if each user who carries it
+    lies in that share, as `share_of` says. By chance n users do with a probability of w^-n; a
+    rate is known when that, times the number of weights there are, is at most CHANCE_MAX: for a
+    single rate three users at 10 %, two at 1 %.
+
+    Columns: weight, keep_rate (1 / weight), users (Int64), is_known (Boolean); by weight.
+
+    Parameters
+    ----------
+    pairs : each user_id_hash with each weight above 1 it carries; a null user is nobody's row,
+        which was chosen by something else and says nothing against a rate.
+    """
+    users = pairs[USER].drop_nulls().unique()
+    shares = pl.DataFrame(
+        {USER: users, "share": [share_of(user) for user in users]},
+        schema={USER: pl.String, "share": pl.Float64},
+    )
+    rate, count = 1 / pl.col(WEIGHT), pl.col("users")
+    surprise = math.log(max(pairs[WEIGHT].n_unique(), 1) / CHANCE_MAX)
+    return (
+        pairs.join(shares, on=USER, how="left")
+        .group_by(WEIGHT)
+        .agg(pl.col("share").max(), pl.col("share").count().cast(pl.Int64).alias("users"))
+        .filter(pl.col("share").is_null() | (pl.col("share") < rate))
+        .select(
+            WEIGHT,
+            rate.alias("keep_rate"),
+            "users",
+            (count * pl.col(WEIGHT).log() >= surprise).alias("is_known"),
+        )
+        .sort(WEIGHT)
+    )
+
+
+def of_people(
+    events: pl.LazyFrame,
+    reduce: Callable[[pl.LazyFrame], pl.LazyFrame],
+    step: Callable[..., pl.LazyFrame],
+    *others: pl.LazyFrame,
+    when: pl.Expr,
+    weights: Sequence[str] = (WEIGHT,),
+) -> pl.LazyFrame:
+    """Return `in_memory(reduce(events), step)`; of a sample, over its `representative` events.
+
+    For every number that needs two facts about one person. A frame without other weights than 1
+    costs a look at the rows the step has anyway; a sampled one is reduced a second time.
+
+    Parameters
+    ----------
+    reduce : from events to the rows of the step; their event_id, if any, is left to `ids`.
+    step : from the rows, `ids` (the plan they came from), how many people each of them stands
+        for at least, and the rows of `others`, to the plan of the result.
+    when : the predicate on time within which weights are looked at.
+    weights : the columns of the reduced rows that hold weights.
+    """
+    plan = reduce(events)
+
+    def run(rows: pl.DataFrame, *more: pl.DataFrame) -> pl.LazyFrame:
+        chosen = representative(rows, events.filter(when), weights)
+        if chosen is None:
+            return step(rows, plan, 1.0, *more)
+        ids = reduce(chosen.events)
+        again = ids.drop(EVENT_ID, strict=False).collect(engine="streaming")
+        return step(again, ids, chosen.each, *more)
+
+    return in_memory(plan.drop(EVENT_ID, strict=False), run, *others)
 
 
 # --- states ----------------------------------------------------------------------------------

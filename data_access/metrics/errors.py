@@ -51,6 +51,8 @@ def error_groups(errors: pl.LazyFrame, window: Window) -> pl.LazyFrame:
     from the group's latest row. Users and sessions count with the smallest weight among their
     rows of the group.
 
+    On sampled data exact, since errors are always kept.
+
     Source
     ------
     errors : one row per error, or per run of equal ones, all history.
@@ -142,6 +144,8 @@ def errors_by_period(errors: pl.LazyFrame, window: Window, *, every: str = "1d")
     Over the whole periods the window touches. People count with the smallest weight among
     their errors of the period; never add them up over periods.
 
+    On sampled data exact, since errors are always kept.
+
     Source
     ------
     errors : one row per error, or per run of equal ones.
@@ -189,6 +193,8 @@ def error_occurrences(errors: pl.LazyFrame, window: Window, *, group: str) -> pl
     The rows of the group inside the window as they were written. A row with `occurrences`
     above 1 stands for a run of equal errors between first_at and last_at.
 
+    On sampled data exact, since errors are always kept.
+
     Source
     ------
     errors : one row per error, or per run of equal ones.
@@ -232,6 +238,8 @@ def errors_by_release(events: pl.LazyFrame, errors: pl.LazyFrame, window: Window
     Releases with an event or an error inside the window; rows that name no release are the
     null one. first_seen is the release's first event or error over all history. Errors per
     1,000 events make a release few people have comparable with one everybody has.
+
+    On sampled data errors are exact, events and users estimates, and first_seen may be late.
 
     Source
     ------

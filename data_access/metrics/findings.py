@@ -50,6 +50,8 @@ def shifts(traces: pl.LazyFrame, window: Window) -> pl.LazyFrame:
     bad day neither makes a step nor moves it.
     The release is the last one first seen on that day or the day before.
 
+    On sampled data noisier: a small step may be missed.
+
     Source
     ------
     traces : one row per finished operation; all history, to know since when a release exists.
@@ -118,6 +120,8 @@ def error_shifts(
     of the days after and before, sampled events counting as fewer, lies beyond 4. Rank by the
     excess: how many failures there were after the step that the rate before does not explain.
     `by=()` looks at all events together.
+
+    On sampled data noisier: a small step may be missed.
 
     Source
     ------

@@ -25,6 +25,7 @@ from data_access.metrics.common import (
     has_column,
     in_memory,
     in_time_order,
+    of_people,
     one_of,
     over_calendar,
     quantile_of,
@@ -84,6 +85,8 @@ def funnel(
     reached, follows within the limit. In an unordered funnel it ends the run there instead.
 
     A user counts in a step at the smallest weight among the run's events so far.
+
+    On sampled data only the people whose ordinary events are kept count, each as 1 / keep rate.
 
     Source
     ------
@@ -160,6 +163,8 @@ def funnel_users(
     One row per user who entered and was not excluded, for the run that `funnel` counts.
     Who left after step k has `steps_reached` k + 1.
 
+    On sampled data only the people whose ordinary events are kept count, each as 1 / keep rate.
+
     Source
     ------
     events : `scan("events")`; user_id_hash, event_name, timestamp and, if there, weight and
@@ -214,6 +219,8 @@ def funnel_trend(
     fall in later periods of the window; late entries have had less time to convert. The window
     is widened to whole periods. With
     `entry="first"` only the user's first entry in the window counts, in its period.
+
+    On sampled data only the people whose ordinary events are kept count, each as 1 / keep rate.
 
     Source
     ------
@@ -276,6 +283,8 @@ def funnel_histogram(
     seconds from the shortest time on: the range divided by `bins`, rounded up, or 60 seconds
     when everybody took equally long. There is one bin more than asked for, so that the longest
     time lies inside.
+
+    On sampled data only the people whose ordinary events are kept count, each as 1 / keep rate.
 
     Source
     ------
@@ -395,15 +404,17 @@ def _run_of_each(
     events: pl.LazyFrame, window: Window, asked: _Asked, *keep: str, period: pl.Expr | None = None
 ) -> pl.LazyFrame:
     """Return the run of each user that counts; with `period`, of each user and period of entry."""
-    marked = _marked(events, window, asked, *keep)
 
-    def run(rows: pl.DataFrame) -> pl.LazyFrame:
-        runs = _runs(in_time_order(rows, marked), asked, *keep)
+    def marked(events: pl.LazyFrame) -> pl.LazyFrame:
+        return _marked(events, window, asked, *keep)
+
+    def run(rows: pl.DataFrame, ids: pl.LazyFrame, _: float) -> pl.LazyFrame:
+        runs = _runs(in_time_order(rows, ids), asked, *keep)
         if period is None:
             return _one_run(runs, [KEY])
         return _one_run(runs.with_columns(period), [KEY, "period"])
 
-    return in_memory(marked.drop(EVENT_ID, strict=False), run)
+    return of_people(events, marked, run, when=window.contains())
 
 
 def _runs(rows: pl.LazyFrame, asked: _Asked, *keep: str) -> pl.LazyFrame:

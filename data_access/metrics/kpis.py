@@ -23,6 +23,7 @@ from data_access.metrics.common import (
     in_memory,
     packed,
     reduced,
+    representative,
     unpacked,
     unsampled,
     user_key,
@@ -87,6 +88,9 @@ def kpis(events: pl.LazyFrame, window: Window) -> pl.LazyFrame:
     weight among their qualifying events: for a dormant user those of the last active day known
     to open the dormancy, for a return those of its day.
 
+    On sampled data estimates; for resurrection, and for whom a conversion is divided by, only the
+    people whose ordinary events are kept count, each as 1 / keep rate.
+
     Source
     ------
     events : one row per event, all history.
@@ -113,8 +117,13 @@ def kpis(events: pl.LazyFrame, window: Window) -> pl.LazyFrame:
     }
 
     def step(rows: pl.DataFrame) -> pl.LazyFrame:
-        parts = [by_group(rows, window), conversions(rows, seen, window)]
-        return _listed(pl.concat(parts, how="horizontal"), kinds)
+        chosen = of_chosen(rows, events, window)
+        counts = by_group(rows, window, chosen=chosen)
+        paying = conversions(rows, seen, window)
+        if chosen is not None:
+            entering = conversions(chosen, seen, window).select("convertible")
+            paying = pl.concat([paying.drop("convertible"), entering], how="horizontal")
+        return _listed(pl.concat([counts, paying], how="horizontal"), kinds)
 
     seen = history(events, window)
     return in_memory(seen.drop(EVENT_ID, "user_tier", strict=False), step)
@@ -187,11 +196,27 @@ def _is(name: CortexEventName) -> pl.Expr:
     return (pl.col(EVENT) == name.value).fill_null(value=False)
 
 
-def by_group(rows: pl.DataFrame, window: Window, keys: Sequence[str] = ()) -> pl.LazyFrame:
+def of_chosen(rows: pl.DataFrame, events: pl.LazyFrame, window: Window) -> pl.DataFrame | None:
+    """Return the `history` of the people a sample was made of; None when nothing is sampled."""
+    chosen = representative(rows, events.filter(window.before()))
+    if chosen is None:
+        return None
+    again = history(chosen.events, window).drop(EVENT_ID, strict=False)
+    return again.collect(engine="streaming")
+
+
+def by_group(
+    rows: pl.DataFrame,
+    window: Window,
+    keys: Sequence[str] = (),
+    *,
+    chosen: pl.DataFrame | None = None,
+) -> pl.LazyFrame:
     """Return every number of `kpis` but conversion, as counts, per value of `keys`.
 
     Each event counts under its own value of the keys; a group's history is the group's own.
-    Without keys: one row. The rows are those of `history`.
+    Without keys: one row. The rows are those of `history`, and `chosen` those of `of_chosen`,
+    which say who returned or was dormant: that takes two days of somebody.
 
     Columns: keys, dau, wau, mau, returned, returned_by_context, dormant_or_returned, sessions,
     sessions_dependent, users, users_dependent, events, failures; all Float64.
@@ -204,8 +229,12 @@ def by_group(rows: pl.DataFrame, window: Window, keys: Sequence[str] = ()) -> pl
         totals,
         *_days(rows, window, keys),
     )
+    active = [_active(days, window, keys)]
+    if chosen is not None:
+        back = _active(reduced(*_days(chosen, window, keys)), window, keys)
+        active = [active[0].drop(_OVER_TIME), back.select(*keys, *_OVER_TIME)]
     parts = [
-        _active(days, window, keys),
+        *active,
         _grouped(sessions, keys, _sum("sessions"), _sum("sessions_dependent", of="dependent")),
         _grouped(people, keys, _sum("users"), _sum("users_dependent", of="dependent")),
         totals,
@@ -213,6 +242,9 @@ def by_group(rows: pl.DataFrame, window: Window, keys: Sequence[str] = ()) -> pl
     if not keys:
         return pl.concat(parts, how="horizontal").with_columns(pl.all().fill_null(0.0))
     return merged(parts, keys).with_columns(pl.exclude(keys).fill_null(0.0))
+
+
+_OVER_TIME: Final = ("returned", "returned_by_context", "dormant_or_returned")
 
 
 def _each(inside: pl.LazyFrame, who: Sequence[str]) -> pl.LazyFrame:
@@ -307,7 +339,7 @@ def _active(days: Sequence[pl.LazyFrame], window: Window, keys: Sequence[str]) -
         pl.col("weight").filter(dormant).min().alias("dormant"),
     )
     either = pl.min_horizontal("dormant", "returned").alias("dormant_or_returned")
-    counted = ("dau", "wau", "mau", "returned", "returned_by_context", "dormant_or_returned")
+    counted = ("dau", "wau", "mau", *_OVER_TIME)
     return _grouped(people.with_columns(either), keys, *(_sum(name, of=name) for name in counted))
 
 

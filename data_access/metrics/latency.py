@@ -65,6 +65,8 @@ def latency(
     whole periods, and each group has a row for every period, quiet ones included.
     `by=()` gives one row for everything.
 
+    On sampled data an estimate: the weights are added up.
+
     Source
     ------
     traces : one row per finished operation.
@@ -199,6 +201,8 @@ def latency_distribution(
     has a row for each bucket between the fastest and the slowest trace seen, empty ones
     included.
 
+    On sampled data an estimate: the weights are added up.
+
     Source
     ------
     traces : one row per finished operation.
@@ -257,6 +261,8 @@ def latency_heatmap(
     a row for each bucket between the fastest and the slowest trace seen; without any trace,
     each period has one row whose bucket is null. Buckets are those of `latency_distribution`.
 
+    On sampled data an estimate: the weights are added up.
+
     Source
     ------
     traces : one row per finished operation.
@@ -310,6 +316,8 @@ def apdex(
     within 4 T is tolerated, anything slower frustrates, and so does every failure, however
     fast. Apdex = (satisfied + tolerating / 2) / all three. A success without a duration says
     nothing about speed and is left out.
+
+    On sampled data an estimate: the weights are added up.
 
     Source
     ------
@@ -368,6 +376,8 @@ def slowest(traces: pl.LazyFrame, window: Window, limit: int = 50) -> pl.LazyFra
     ----------
     The `limit` traces inside the window with the longest durations, slowest first; equal ones
     newest first. Each row is one trace, whatever its weight.
+
+    On sampled data complete above the limit from which all slow ones are kept.
 
     Source
     ------

@@ -9,7 +9,7 @@ import polars as pl
 from data_access.metrics.common import (
     KEY,
     WEIGHT,
-    in_memory,
+    of_people,
     over_calendar,
     person_periods,
     qualifying,
@@ -48,6 +48,8 @@ def lifecycle(
     events of the active period that decides: the period itself, for dormant the one before.
     Everything before the window decides too; the window is widened to whole periods.
 
+    On sampled data only the people whose ordinary events are kept count, each as 1 / keep rate.
+
     Source
     ------
     events : `scan("events")` over all history; user_id_hash, event_name, timestamp and, if
@@ -68,9 +70,16 @@ def lifecycle(
     WindowError : when `every` is no period.
     """
     wide = window.widened(every)
-    active = qualifying(events, active_events, wide.before(), period=wide.period(every=every))
-    per_period = user_weights(active, ["period"], user=KEY)
-    return in_memory(per_period, lambda rows: _by_state(rows, window, every))
+    period = wide.period(every=every)
+
+    def per_period(events: pl.LazyFrame) -> pl.LazyFrame:
+        active = qualifying(events, active_events, wide.before(), period=period)
+        return user_weights(active, ["period"], user=KEY)
+
+    def step(rows: pl.DataFrame, *_: object) -> pl.LazyFrame:
+        return _by_state(rows, window, every)
+
+    return of_people(events, per_period, step, when=wide.before())
 
 
 def _by_state(rows: pl.DataFrame, window: Window, every: str) -> pl.LazyFrame:

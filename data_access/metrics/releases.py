@@ -37,6 +37,8 @@ def releases(events: pl.LazyFrame, traces: pl.LazyFrame, window: Window) -> pl.L
     event or trace over all history; one that lies in the window marks a roll-out. Users have
     any event under the release. Rows that name no release are left out.
 
+    On sampled data estimates: the weights are added up; first_seen may be late.
+
     Source
     ------
     events : one row per event, all history.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -13,7 +13,7 @@ from data_access.metrics.common import (
     WEIGHT,
     MetricError,
     event_predicate,
-    in_memory,
+    of_people,
     one_of,
     qualifying,
     weight_of,
@@ -21,7 +21,7 @@ from data_access.metrics.common import (
 from data_access.metrics.registry import ALL_HISTORY, metric
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from data_access.metrics.common import Event
     from data_access.window import Window
@@ -61,6 +61,8 @@ def retention(
     With `brackets=(3, 5)`, cell 1 spans periods 1 to 3 after the cohort and cell 2 periods 4
     to 8. A bracket that reaches past the window is there, but not complete.
 
+    On sampled data only the people whose ordinary events are kept count, each as 1 / keep rate.
+
     Source
     ------
     events : `scan("events")` over all history; user_id_hash, event_name, timestamp and, if
@@ -82,8 +84,11 @@ def retention(
     """
     grid = _grid(window, every, brackets)
     asked = _Asked(every, start, back, cohort, unbounded, min_returns, brackets)
-    activity = _activity(events, window.widened(every), asked, user=KEY)
-    return in_memory(activity, lambda rows: _shares(rows.lazy(), grid, window, asked))
+
+    def step(rows: pl.DataFrame, _: object, each: float) -> pl.LazyFrame:
+        return _shares(rows.lazy(), grid, window, asked.of(each))
+
+    return _of_people(events, step, window, asked, user=KEY)
 
 
 def _shares(
@@ -129,6 +134,8 @@ def retention_users(
     One row per user in a cell, under exactly the definition of `retention`. The sum of
     `weight` over a cell is its `users`.
 
+    On sampled data only the people whose ordinary events are kept count, each as 1 / keep rate.
+
     Source
     ------
     events : `scan("events")` over all history; user_id_hash, event_name, timestamp and, if
@@ -148,13 +155,12 @@ def retention_users(
     """
     _grid(window, every, brackets)
     asked = _Asked(every, start, back, cohort, unbounded, min_returns, brackets)
-    activity = _activity(events, window.widened(every), asked, user=USER)
 
-    def step(rows: pl.DataFrame) -> pl.LazyFrame:
-        cells = _cells(rows.lazy(), window, asked, user=USER)
+    def step(rows: pl.DataFrame, _: object, each: float) -> pl.LazyFrame:
+        cells = _cells(rows.lazy(), window, asked.of(each), user=USER)
         return cells.select(*_CELL, USER, WEIGHT).sort(*_CELL, USER)
 
-    return in_memory(activity, step)
+    return _of_people(events, step, window, asked, user=USER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +181,29 @@ class _Asked:
             raise MetricError(
                 f"min_returns={self.min_returns!r} would count everybody. Use 1 or more."
             )
+
+    def of(self, each: float) -> _Asked:
+        """Return the same question where every event stands for so many."""
+        return replace(self, min_returns=self.min_returns * each)
+
+
+def _of_people(
+    events: pl.LazyFrame,
+    step: Callable[..., pl.LazyFrame],
+    window: Window,
+    asked: _Asked,
+    *,
+    user: str,
+) -> pl.LazyFrame:
+    """Return the step of each user's activity per period."""
+    wide = window.widened(asked.every)
+    return of_people(
+        events,
+        lambda events: _activity(events, wide, asked, user=user),
+        step,
+        when=wide.before(),
+        weights=("born", "least"),
+    )
 
 
 def _cells(activity: pl.LazyFrame, window: Window, asked: _Asked, *, user: str) -> pl.LazyFrame:

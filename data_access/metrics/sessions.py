@@ -7,19 +7,24 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from data_access.metrics.common import (
+    EVENT_ID,
     KEY,
     TIMESTAMP,
     USER,
     WEIGHT,
     duration,
     event_predicate,
-    in_order,
+    has_column,
+    in_time_order,
+    of_people,
     user_key,
-    weighted,
+    weight_of,
 )
 from data_access.metrics.registry import metric
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from data_access.metrics.common import Event
     from data_access.window import Window
 
@@ -45,6 +50,9 @@ def sessions(
     and at every event named in `starts_with`. It lasts from its first to its last event; one
     event alone lasts 0 seconds. To count sessions, sum `weight`.
 
+    On sampled data only the sessions of people whose ordinary events are kept are there, each at a
+    weight of 1 / keep rate.
+
     Source
     ------
     events : `scan("events")`; user_id_hash, timestamp and, if there, weight and event_id.
@@ -64,17 +72,31 @@ def sessions(
     """
     silence = duration(gap)
     marks = not isinstance(starts_with, tuple | list) or bool(starts_with)
-    rows = weighted(events.filter(window.contains(), pl.col(USER).is_not_null()))
-    rows = rows.with_columns(user_key())
-    # which of two events at the same time comes first only matters when one of them splits
-    rows = in_order(rows, KEY) if marks else rows.sort(KEY, TIMESTAMP)
     breaks = [pl.col(USER).ne_missing(pl.col(USER).shift(1))]
     if silence is not None:
         breaks.append(pl.col(TIMESTAMP) - pl.col(TIMESTAMP).shift(1) > silence)
     if split_at_midnight:
         breaks.append(window.day() != window.day().shift(1))
     if marks:
-        breaks.append(event_predicate(starts_with))
+        breaks.append(pl.col("starts"))
+    starts = event_predicate(starts_with) if marks else pl.lit(value=False)
+
+    def named(events: pl.LazyFrame) -> pl.LazyFrame:
+        known = events.filter(window.contains(), pl.col(USER).is_not_null())
+        # which of two events at the same time comes first only matters when one of them splits
+        order = [pl.col(EVENT_ID)] if marks and has_column(events, EVENT_ID) else []
+        asked = [*order, *([starts.alias("starts")] if marks else [])]
+        return known.select(user_key(), USER, TIMESTAMP, weight_of(events), *asked)
+
+    def step(rows: pl.DataFrame, ids: pl.LazyFrame, _: float) -> pl.LazyFrame:
+        ordered = in_time_order(rows, ids) if marks else rows.lazy().sort(KEY, TIMESTAMP)
+        return _visits(ordered, breaks)
+
+    return of_people(events, named, step, when=window.contains())
+
+
+def _visits(rows: pl.LazyFrame, breaks: Sequence[pl.Expr]) -> pl.LazyFrame:
+    """Return the columns of `sessions` out of rows in order and what begins a new one."""
     length = pl.col("ended_at") - pl.col("started_at")
     return (
         rows.with_columns(pl.any_horizontal(*breaks).cum_sum().alias("session"))

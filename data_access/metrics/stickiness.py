@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from data_access.metrics.common import KEY, WEIGHT, MetricError, qualifying
+from data_access.metrics.common import KEY, WEIGHT, MetricError, of_people, qualifying
 from data_access.metrics.registry import metric
 from ingest.vocabulary import ACTIVE_EVENTS
 
@@ -38,6 +38,8 @@ def stickiness(
     weight among the events of the periods that count. This is not the ratio DAU / MAU, which
     `kpis` calls stickiness.
 
+    On sampled data only the people whose ordinary events are kept count, each as 1 / keep rate.
+
     Source
     ------
     events : `scan("events")`; user_id_hash, event_name, timestamp and, if there, weight.
@@ -55,25 +57,33 @@ def stickiness(
     if not min_events > 0:
         raise MetricError(f"min_events={min_events!r} would count everybody. Use 1 or more.")
     wide = window.widened(every)
-    active = qualifying(events, active_events, wide.contains(), period=wide.period(every=every))
-    per_period = active.group_by("period", KEY).agg(
-        pl.col(WEIGHT).min(), pl.col(WEIGHT).sum().alias("events")
-    )
-    per_user = (
-        per_period.filter(pl.col("events") >= min_events)
-        .group_by(KEY)
-        .agg(pl.len().cast(pl.Int64).alias("periods_active"), pl.col(WEIGHT).min())
-    )
-    exactly = per_user.group_by("periods_active").agg(pl.col(WEIGHT).sum().alias("users"))
+    period = wide.period(every=every)
     possible = pl.LazyFrame(
         {"periods_active": range(1, len(wide.periods(every)) + 1)},
         schema={"periods_active": pl.Int64},
     )
-    counted = (
-        possible.join(exactly, on="periods_active", how="left")
-        .with_columns(pl.col("users").fill_null(0.0))
-        .sort("periods_active")
-    )
-    if at_least:
-        return counted.with_columns(pl.col("users").cum_sum(reverse=True))
-    return counted
+
+    def per_period(events: pl.LazyFrame) -> pl.LazyFrame:
+        active = qualifying(events, active_events, wide.contains(), period=period)
+        return active.group_by("period", KEY).agg(
+            pl.col(WEIGHT).min(), pl.col(WEIGHT).sum().alias("events")
+        )
+
+    def step(rows: pl.DataFrame, _: object, each: float) -> pl.LazyFrame:
+        per_user = (
+            rows.lazy()
+            .filter(pl.col("events") >= min_events * each)
+            .group_by(KEY)
+            .agg(pl.len().cast(pl.Int64).alias("periods_active"), pl.col(WEIGHT).min())
+        )
+        exactly = per_user.group_by("periods_active").agg(pl.col(WEIGHT).sum().alias("users"))
+        counted = (
+            possible.join(exactly, on="periods_active", how="left")
+            .with_columns(pl.col("users").fill_null(0.0))
+            .sort("periods_active")
+        )
+        if at_least:
+            return counted.with_columns(pl.col("users").cum_sum(reverse=True))
+        return counted
+
+    return of_people(events, per_period, step, when=wide.contains())

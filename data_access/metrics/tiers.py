@@ -20,13 +20,14 @@ from data_access.metrics.common import (
     has_column,
     in_memory,
     in_time_order,
+    of_people,
     reduced,
     user_key,
     users_of,
     weight_of,
     weighted,
 )
-from data_access.metrics.kpis import by_group, conversions, history, merged, ratio
+from data_access.metrics.kpis import by_group, conversions, history, merged, of_chosen, ratio
 from data_access.metrics.latency import grouped_percentiles
 from data_access.metrics.registry import ALL_HISTORY, metric
 from ingest.vocabulary import TIERS
@@ -55,6 +56,8 @@ def tiers(
     tier's history is the tier's own. Paid conversion and cancellations count a user under the
     tier they had on entering the window: that of their last event before it, else of their
     first one inside. The four tiers are always there; other values found in the data follow.
+
+    On sampled data as `kpis`, with conversions among the people whose ordinary events are kept.
 
     Source
     ------
@@ -98,10 +101,15 @@ def tiers(
         # grouping by a small number takes half the time of grouping by a text
         few = pl.Enum(rows[TIER].unique().sort())
         rows = rows.lazy().with_columns(pl.col(TIER).cast(few)).collect(engine="streaming")
-        groups = by_group(rows, window, [TIER])
+        chosen = of_chosen(rows, events, window)
+        if chosen is not None:
+            chosen = chosen.with_columns(pl.col(TIER).cast(few))
+        groups = by_group(rows, window, [TIER], chosen=chosen)
+        # the tier on entering is the one of an event before, which of others may be left out
+        people = rows if chosen is None else chosen
         parts = [
             groups.with_columns(pl.col(TIER).cast(pl.String)),
-            conversions(rows, seen, window, by_entering_tier=True),
+            conversions(people, seen, window, by_entering_tier=True),
             *_broken_and_timed(errors, traces, window),
         ]
         return _table(parts)
@@ -163,6 +171,8 @@ def tier_moves(events: pl.LazyFrame, window: Window) -> pl.LazyFrame:
     just before it, in the window or in history. Events without a tier are skipped. Moves count
     with the weight of the event that shows the new tier, users with their smallest such one.
 
+    On sampled data only the people whose ordinary events are kept count, each as 1 / keep rate.
+
     Source
     ------
     events : one row per event, all history.
@@ -174,15 +184,16 @@ def tier_moves(events: pl.LazyFrame, window: Window) -> pl.LazyFrame:
     users : Float64, count; people who moved so at least once.
     moves : Float64, count; every such move.
     """
-    ids = [EVENT_ID] if has_column(events, EVENT_ID) else []
-    known = events.filter(window.before(), pl.col(TIER) != "", pl.col(USER).is_not_null()).select(
-        user_key(), TIMESTAMP, TIER, weight_of(events), *ids
-    )
 
-    def step(rows: pl.DataFrame) -> pl.LazyFrame:
-        return _moved(in_time_order(_of_changers(rows), known), window)
+    def known(events: pl.LazyFrame) -> pl.LazyFrame:
+        ids = [EVENT_ID] if has_column(events, EVENT_ID) else []
+        named = events.filter(window.before(), pl.col(TIER) != "", pl.col(USER).is_not_null())
+        return named.select(user_key(), TIMESTAMP, TIER, weight_of(events), *ids)
 
-    return in_memory(known.drop(EVENT_ID, strict=False), step)
+    def step(rows: pl.DataFrame, ids: pl.LazyFrame, _: float) -> pl.LazyFrame:
+        return _moved(in_time_order(_of_changers(rows), ids), window)
+
+    return of_people(events, known, step, when=window.before())
 
 
 def _of_changers(rows: pl.DataFrame) -> pl.DataFrame:

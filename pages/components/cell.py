@@ -14,9 +14,9 @@ import polars as pl
 import streamlit as st
 
 from data_access import export
-from data_access.metrics import METRICS
 from pages.components import charts, tables, text
 from pages.components.boundary import alone
+from pages.components.load import spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -140,8 +140,10 @@ def _cell(view: View, made: Cell) -> None:
     )
     head.subheader(made.title, anchor=made.slug, width="content")
     menu = head.container(width="content", key=f"menu-{made.slug}")
-    with alone(f"“{made.title}”"):
+    metric = made.asks[0].metric
+    with alone(f"“{made.title}”"), view.recorder.timed(made.slug, metric) as timed:
         data = _loaded(view, made)
+        timed.rows = data.now.height
         _body(view, made, data)
         with menu:
             _menu(view, made, data)
@@ -160,8 +162,11 @@ def _loaded(view: View, made: Cell) -> Data:
 
 
 def _body(view: View, made: Cell, data: Data) -> None:
-    subtitle = _words(made.subtitle, data)
-    if subtitle:
+    sample, subtitle = _sample(view, made), _words(made.subtitle, data)
+    if sample is not None:
+        words = text.about(subtitle or "Estimated from a sample", sample)
+        st.caption(words, help=text.estimated(sample))
+    elif subtitle:
         st.caption(subtitle)
     if (made.is_empty or _nothing)(data):
         with st.container(
@@ -177,6 +182,10 @@ def _body(view: View, made: Cell, data: Data) -> None:
     note = _words(made.note, data)
     if note:
         st.caption(f":material/info: {note}")
+
+
+def _sample(view: View, made: Cell) -> text.Sample | None:
+    return view.sample(*(one.metric for one in made.asks))
 
 
 def _table(view: View, made: Cell, drawn: tables.Table, alt: str) -> None:
@@ -231,15 +240,19 @@ def _menu(view: View, made: Cell, data: Data) -> None:
         return
     with popover:
         definition, rows, code, files, link = st.tabs(MENU)
-        specs = {one.metric: METRICS[one.metric] for one in made.asks if one.metric in METRICS}
+        names = dict.fromkeys(one.metric for one in made.asks)
+        specs = [found for found in map(spec, names) if found is not None]
+        sample = _sample(view, made)
         with definition:
-            for spec in specs.values():
-                st.markdown(text.definition_markdown(spec.definition))
+            if sample is not None:
+                st.caption(text.about(text.estimated(sample), sample))
+            for one in specs:
+                st.markdown(text.definition_markdown(one.definition))
         with rows:
             _rows(view, made, data)
         with code:
-            for spec in specs.values():
-                st.code(spec.code, language="python", height=360)
+            for one in specs:
+                st.code(one.code, language="python", height=360)
         with files:
             _files(view, made, data)
         with link:
@@ -260,7 +273,9 @@ def _rows(view: View, made: Cell, data: Data) -> None:
 def _files(view: View, made: Cell, data: Data) -> None:
     frame = data.all()
     st.caption(f"All {text.some(frame.height, 'row')}, with these filters.")
-    about = text.period_and_filters(view.filters, today=view.today)
+    about, sample = text.period_and_filters(view.filters, today=view.today), _sample(view, made)
+    if sample is not None:
+        about = f"{about}; {text.estimated(sample)}"
     stem = f"{made.slug}-{view.window.start}-{view.last_shown_day()}"
     with st.container(horizontal=True):
         for suffix, (label, write, mime) in export.FORMATS.items():

@@ -81,6 +81,7 @@ def sidebar(facts: Facts | None, *, now: datetime, today: date) -> Choice:
         span,
         today,
         facts.last_day if facts else None,
+        first_day=facts.first_day if facts else None,
         complete=complete,
         live=live,
         week_starts_on=place["week_starts_on"],
@@ -111,6 +112,7 @@ def end_day(
     *,
     complete: bool,
     live: bool,
+    first_day: date | None = None,
     week_starts_on: str = "monday",
 ) -> tuple[date, tuple[str, ...]]:
     """Return the day a relative span ends with, and what to tell the reader about it.
@@ -118,7 +120,7 @@ def end_day(
     Parameters
     ----------
     span : one of SPANS; custom dates and links that name an instant are never moved.
-    last_day : the last day with data, if any.
+    first_day, last_day : the first and the last day with data, if any.
     complete, live : the switches; live shows today whatever `complete` says.
     """
     if span == "custom":
@@ -130,6 +132,9 @@ def end_day(
         if span in _PERIODS and _began(today, span, week_starts_on):
             end = today
             notes.append(f"This {span} began today, so today is shown although it is not over.")
+        elif first_day == today:
+            end = today
+            notes.append("The first telemetry came today, so today is shown, though not over yet.")
     if last_day is not None and last_day < end:
         end = last_day
         quiet = text.ago(timedelta(days=(today - last_day).days))

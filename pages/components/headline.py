@@ -25,7 +25,10 @@ _UNITS: Final = re.compile(r"(?<=\d) (?=%|ms|s\b|min|h\b|points)")  # never brok
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """One headline number. `good` says which direction is good news: 1 up, -1 down, 0 neither."""
+    """One headline number. `good` says which direction is good news: 1 up, -1 down, 0 neither.
+
+    `people` is the number itself where it counts people: in a sample its error is then known.
+    """
 
     label: str
     value: str
@@ -34,6 +37,7 @@ class Number:
     good: int = 1
     spark: Sequence[float] = ()
     note: str = ""
+    people: float | None = None
 
 
 def headline(view: View, numbers: Callable[[], Sequence[Number]]) -> None:
@@ -42,19 +46,19 @@ def headline(view: View, numbers: Callable[[], Sequence[Number]]) -> None:
 
     def fill() -> None:
         with slot.container() if view.is_first_look else slot, alone("The headline"):
-            _row(numbers())
+            _row(view, numbers())
 
     view.later(fill)
 
 
-def _row(numbers: Sequence[Number]) -> None:
+def _row(view: View, numbers: Sequence[Number]) -> None:
     grid = st.grid(len(numbers), min_column_width=WIDTH_MIN, gap="xsmall")
     for number in numbers:
         with grid:
-            _card(number)
+            _card(number, view.sample(number.metric))
 
 
-def _card(number: Number) -> None:
+def _card(number: Number, sample: text.Sample | None) -> None:
     change = number.change
     arrow: Literal["up", "down", "off"] = "off"
     colour: Literal["green", "red", "gray"] = "gray"
@@ -63,12 +67,12 @@ def _card(number: Number) -> None:
         if number.good:
             colour = "green" if change.direction == number.good else "red"
     spec = METRICS.get(number.metric or "")
-    told = " ".join(
-        part for part in (number.note, text.tooltip(spec.definition) if spec else "") if part
-    )
+    estimated = text.estimated(sample, number.people) if sample else ""
+    defined = text.tooltip(spec.definition) if spec else ""
+    told = " ".join(part for part in (number.note, estimated, defined) if part)
     st.metric(
         number.label,
-        number.value,
+        text.about(number.value, sample),
         _UNITS.sub("\u00a0", change.words) if change else None,
         delta_color=colour,
         delta_arrow=arrow,

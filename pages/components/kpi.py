@@ -33,14 +33,22 @@ def number(view: View, kpi: str, *, past: Sequence[float] = ()) -> Number:
     label, noun, good = KPIS[kpi]
     value, part, whole = _row(view.load("kpis"), kpi)
     before = _row(view.load("kpis", before=True), kpi) if view.previous is not None else None
+    sample, each = view.sample("kpis"), _each(view, "kpis")
     if not noun:
-        change = text.change(value, before[0]) if before else None
+        change = text.change(value, before[0], each=each) if before else None
         if kpi == "dau" and view.open_from("1d") < view.window.end:
             change = text.Change("today so far")  # against a whole day it would look like a drop
-        return Number(label, text.count(value), change, "kpis", good, past, _LAST_DAY)
-    moved = text.change_of_rate((part, whole), (before[1], before[2])) if before else None
-    note = f"{text.count(part)} of {text.count(whole)} {noun}."
+        return Number(label, text.count(value), change, "kpis", good, past, _LAST_DAY, value)
+    moved = None
+    if before:
+        moved = text.change_of_rate((part, whole), (before[1], before[2]), each=each)
+    note = text.about(f"{text.count(part)} of {text.count(whole)} {noun}.", sample)
     return Number(label, text.rate(part, whole), moved, "kpis", good, past, note)
+
+
+def _each(view: View, metric: str) -> float:
+    sample = view.sample(metric)
+    return sample.each if sample else 1.0
 
 
 _LAST_DAY: Final = "On the last day shown."
@@ -79,7 +87,8 @@ def sessions(view: View) -> Number:
     past = spark(view, view.load("sessions_by_period"), "sessions") if by_id else ()
     note = "" if by_id else "Events name no session, so one ends after a pause of 30 minutes."
     metric = "kpis" if by_id else "sessions"
-    return Number("Sessions", text.count(now), text.change(now, before), metric, 1, past, note)
+    change = text.change(now, before, each=_each(view, metric))
+    return Number("Sessions", text.count(now), change, metric, 1, past, note)
 
 
 def _sessions(view: View, *, before: bool) -> float | None:
@@ -108,7 +117,8 @@ def failures(view: View) -> Number:
     for before in (False, True) if view.previous is not None else (False,):
         frame = view.load("latency", by=(), before=before)
         pairs.append((_first(frame, "failures"), _first(frame, "traces")))
-    change = text.change_of_rate(pairs[0], pairs[1]) if len(pairs) > 1 else None
+    each = _each(view, "latency")
+    change = text.change_of_rate(pairs[0], pairs[1], each=each) if len(pairs) > 1 else None
     part, whole = pairs[0]
     note = f"{text.count(part)} of {text.count(whole)} operations did not succeed."
     return Number("Failed operations", text.rate(part, whole), change, "latency", -1, (), note)

@@ -15,15 +15,20 @@ import streamlit as st
 
 import data_access
 from data_access.metrics import METRICS
+from data_access.pipeline import MEASURES, Measure, Pipeline
 
 if TYPE_CHECKING:
     from datetime import date, datetime
 
     from data_access import Filters, Problem, Settings
+    from data_access.metrics.registry import Metric
+    from data_access.window import Window
 
 SECONDS_MAX: Final = 300  # a clock-dependent answer is never older than this
 FRAMES_MAX: Final = 400  # about eight pages' worth of filters for five readers
 FACTS_MAX: Final = 16
+PIPELINE_SECONDS: Final = 10  # reports and locks change without the data's version
+PIPELINES_MAX: Final = 8
 SESSION_MAX: Final = timedelta(days=2)  # how far back a session may have begun
 SESSION_EVENTS_MAX: Final = 50
 OPTIONS_MAX: Final = 2_000  # of one filter; the browser draws no longer list in good time
@@ -36,6 +41,7 @@ class Facts:
     settings: Settings
     choices: dict[str, tuple[str, ...]]
     problems: tuple[Problem, ...]
+    first_day: date | None
     last_day: date | None
     as_of: datetime | None
 
@@ -58,6 +64,21 @@ def load(
     return frame
 
 
+def spec(name: str) -> Metric | Measure | None:
+    """Return a metric, or a measure of the pipeline, by name."""
+    return METRICS.get(name) or MEASURES.get(name)
+
+
+def measured(name: str, window: Window, version: str, home: str) -> pl.DataFrame:
+    """Compute a measure of the home's pipeline over a window."""
+    return MEASURES[name].compute(_pipeline(home, version, window.start), window)
+
+
+@st.cache_data(ttl=PIPELINE_SECONDS, max_entries=PIPELINES_MAX, show_spinner=False)
+def _pipeline(home: str, version: str, since: date) -> Pipeline:  # noqa: ARG001 - the version is part of the key
+    return data_access.pipeline(home, since=since)
+
+
 @st.cache_data(ttl=SECONDS_MAX, max_entries=FACTS_MAX, show_spinner=False)
 def facts(home: str, version: str, today: date) -> Facts:  # noqa: ARG001 - version and day are the key
     """Read what the frame needs: settings, filter options, troubles, and when the data ends."""
@@ -67,6 +88,7 @@ def facts(home: str, version: str, today: date) -> Facts:  # noqa: ARG001 - vers
         settings=settings,
         choices={name: tuple(values[:OPTIONS_MAX]) for name, values in choices.items()},
         problems=tuple(data_access.problems(home)),
+        first_day=data_access.first_day(home, timezone=settings.timezone),
         last_day=data_access.last_day(home, timezone=settings.timezone),
         as_of=data_access.data_as_of(home),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Final
 
 import streamlit as st
@@ -9,11 +10,13 @@ import streamlit as st
 import data_access
 from data_access import DataUnavailable
 from pages.components import text
+from pages.components.boundary import alone
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pages.components.load import Facts
+    from pages.components.view import View
 
 FOLLOW_SECONDS: Final = 2  # an event is on the page within this and the time to compute it
 PROBLEMS_MAX: Final = 20
@@ -82,6 +85,30 @@ def problems(facts: Facts) -> None:
             )
         if len(found) > PROBLEMS_MAX:
             st.caption(f"And {len(found) - PROBLEMS_MAX} more.")
+
+
+def first_client(view: View) -> None:
+    """Where no product has written yet, show the lines with which one would."""
+    slot = st.container()
+
+    def fill() -> None:
+        with slot, alone("What clients reported", quiet=True):
+            found = view.load("pipeline_totals").row(0, named=True)
+            if found["kind"] == "home" and found["last_report"] is None:
+                _five_lines(view.home)
+
+    view.later(fill)
+
+
+def _five_lines(where: str) -> None:
+    st.markdown("**No client has written here yet.** These lines in a product's code change that:")
+    st.code(
+        "from ingest import Client\n\n"
+        f'client = Client({json.dumps(where)}, channel="server")\n'
+        'client.track("session_started", user_id="somebody")\n'
+        "client.close()",
+        language="python",
+    )
 
 
 def notes(said: Sequence[str]) -> None:

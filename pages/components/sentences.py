@@ -68,7 +68,7 @@ def moved(view: View, *, most: int = 1) -> list[str]:
     for name, now, before in rows.select("event_name", "events", "events_before").iter_rows():
         change = text.change(now, before)
         if change is not None and change.direction:
-            times = text.some(now, "time")
+            times = text.about(text.some(now, "time"), view.sample("movers"))
             sentences.append(f"**{text.escaped(name)}** is {change.words}: {times} in this period.")
     return sentences
 
@@ -79,11 +79,14 @@ def people(view: View) -> list[str]:
         return []
     now = view.load("kpis").filter(pl.col("kpi") == "mau")["numerator"]
     before = view.load("kpis", before=True).filter(pl.col("kpi") == "mau")["numerator"]
-    change = text.change(now[0], before[0]) if len(now) and len(before) else None
+    sample = view.sample("kpis")
+    each = sample.each if sample else 1
+    change = text.change(now[0], before[0], each=each) if len(now) and len(before) else None
     if change is None or not change.direction:
         return []
     who = "person was" if now[0] == 1 else "people were"
-    return [f"**{text.count(now[0])}** {who} active in the last 30 days, {change.words}."]
+    many = text.about(text.count(now[0]), sample)
+    return [f"**{many}** {who} active in the last 30 days, {change.words}."]
 
 
 def quiet(view: View) -> list[str]:

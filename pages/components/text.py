@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from data_access.window import Window
 
 NOTHING: Final = "\N{EN DASH}"
+ABOUT: Final = "\N{ALMOST EQUAL TO}"
 NO_NAME: Final = "none named"
 GROUP_MIN: Final = 50  # below this a share is told as "3 of 40", not as a percentage
 SAY_MIN: Final = 10  # counts below this are too few to compare
@@ -98,6 +99,51 @@ def some(number: float, one: str, many: str | None = None) -> str:
     return f"{count(number)} {one if number == 1 else many or one + 's'}"
 
 
+# --- samples ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """That numbers come from a sample: `keep_rate` is the share of people kept, if one is known."""
+
+    keep_rate: float | None = None
+
+    @property
+    def each(self) -> float:
+        """How many people a person who is kept stands for; 1 when nobody knows."""
+        return 1 / self.keep_rate if self.keep_rate else 1.0
+
+
+def about(words: str, sample: Sample | None) -> str:
+    """Return "≈ 1,234" for what was estimated from a sample; else the words as they are."""
+    if sample is None or words == NOTHING or words.startswith(ABOUT):
+        return words
+    return f"{ABOUT}\N{NO-BREAK SPACE}{words}"
+
+
+def estimated(sample: Sample, people: float | None = None) -> str:
+    """Say what a number is an estimate from, and how far off it may be.
+
+    Parameters
+    ----------
+    people : the estimate, when it is a count of people: then its error is known, at most
+        twice `ingest.sampling.standard_error`.
+    """
+    if sample.keep_rate is None:
+        return "Estimated from a sample."
+    one_in = round(sample.each)
+    few = f"1 in {one_in}" if abs(sample.each - one_in) < 0.05 * sample.each else ""
+    kept = few or percent(sample.keep_rate).replace(".0 %", " %") + " of"
+    said = f"Estimated from a sample: about {kept} people's ordinary events are kept."
+    if not people:
+        return said
+    reach = 2 * math.sqrt((1 - sample.keep_rate) * sample.each / people)
+    if reach >= 1:
+        return f"{said} Too few people were kept to say how far off it is."
+    digits = 0 if reach >= 0.1 else 1  # noqa: PLR2004
+    return f"{said} 19 of 20 times the true value is within ±{100 * reach:.{digits}f} %."
+
+
 # --- changes ---------------------------------------------------------------------------------
 
 
@@ -109,37 +155,45 @@ class Change:
     direction: int = 0
 
 
-def change(now: float | None, before: float | None) -> Change | None:
-    """Say how a count changed; None when there is nothing to compare with."""
+def change(now: float | None, before: float | None, *, each: float = 1) -> Change | None:
+    """Say how a count changed; None when there is nothing to compare with.
+
+    Parameters
+    ----------
+    each : how many each one counted stands for, in a sample: the more, the more is chance.
+    """
     if now is None or before is None:
         return None
     if now == before == 0:
         return None
-    if max(now, before) < SAY_MIN:
+    if max(now, before) < SAY_MIN * each:
         return Change(f"too few to say (n = {count(max(now, before))})")
     if before == 0:
         return Change("up from none", 1)
     moved = abs(now - before)
-    if moved < STEADY * before or moved < math.sqrt(now + before):
+    if moved < STEADY * before or moved < math.sqrt(each * (now + before)):
         return Change(f"about the same (from {count(before)})")
     return _moved(now / before - 1, count(before))
 
 
 def change_of_rate(
-    now: tuple[float | None, float | None], before: tuple[float | None, float | None]
+    now: tuple[float | None, float | None],
+    before: tuple[float | None, float | None],
+    *,
+    each: float = 1,
 ) -> Change | None:
-    """Say how a share (part, whole) changed, in percentage points."""
+    """Say how a share (part, whole) changed, in percentage points; `each` as for `change`."""
     (part, whole), (part_before, whole_before) = now, before
     if part is None or part_before is None or whole is None or whole_before is None:
         return None
     fewest = min(whole, whole_before)
     if not whole or not whole_before:
         return None
-    if fewest < SHARE_MIN:
+    if fewest < SHARE_MIN * each:
         return Change(f"too few to say (n = {count(fewest)})")
     first, second = part_before / whole_before, part / whole
     pooled = (part + part_before) / (whole + whole_before)
-    noise = math.sqrt(max(pooled * (1 - pooled), 0) * (1 / whole + 1 / whole_before))
+    noise = math.sqrt(max(pooled * (1 - pooled), 0) * each * (1 / whole + 1 / whole_before))
     points = (second - first) * 100
     if abs(points) < 0.1 or abs(second - first) < noise:  # noqa: PLR2004 - a tenth of a point is shown as 0.1
         return Change(f"about the same (from {percent(first)})")

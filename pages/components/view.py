@@ -10,20 +10,24 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
+import polars as pl
 import streamlit as st
 
+from data_access.metrics import METRICS
+from data_access.pipeline import MEASURES
 from data_access.window import Window
-from pages.components.load import Facts, load
+from pages.components.load import Facts, load, measured
+from pages.components.recorder import OFF, Recorder
+from pages.components.text import Sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import date, datetime
 
-    import polars as pl
-
     from data_access import Filters
 
 _KEY: Final = "_view"
+_AS_WRITTEN: Final = frozenset({"error_occurrences", "slowest"})  # rows, of which none is estimated
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,9 @@ class View:
     latest: datetime  # the end of the data's last hours: now, unless the data ends before
     link: str
     is_first_look: bool = True  # of this session at this page: only then do skeletons help
+    recorder: Recorder = OFF  # writes down how this page is used, where that is wanted
     pending: list[Callable[[], None]] = field(default_factory=list, compare=False)
+    rates: dict[Filters, dict[str, float | None]] = field(default_factory=dict, compare=False)
 
     @property
     def window(self) -> Window:
@@ -62,7 +68,22 @@ class View:
     ) -> pl.DataFrame:
         """Return a finished frame, over the period on show or the one before it."""
         filters = self.filters.previous() if before else self.filters
+        if metric in MEASURES:
+            return measured(metric, filters.window, self.version, self.home)
         return load(metric, filters, self.version, self.home, **options)
+
+    def sample(self, *metrics: str | None) -> Sample | None:
+        """Return the sample that any of these metrics looks at; None when it is no sample."""
+        known = [METRICS[name] for name in metrics if name in METRICS and name not in _AS_WRITTEN]
+        tables = {table for metric in known for table in metric.sources}
+        if not tables:
+            return None
+        if self.filters not in self.rates:  # every number asks, so it is looked up once a run
+            kept = self.load("sampling").filter(pl.col("rows_kept") > 0)
+            self.rates[self.filters] = dict(zip(kept["source"], kept["keep_rate"], strict=True))
+        found = [rate for table, rate in self.rates[self.filters].items() if table in tables]
+        told = [rate for rate in found if rate is not None]
+        return Sample(min(told, default=None)) if found else None
 
     def open_from(self, every: str) -> date:
         """Return the first day of the first period that is not over: it is drawn dashed."""
