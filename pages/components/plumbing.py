@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
 
-from data_access import Filters
+from data_access import DataUnavailable, Filters
 from data_access.pipeline import LOSSES, MEASURES
 from pages.components import charts, palette, text
 from pages.components.headline import Number
@@ -24,6 +24,7 @@ TOTALS: Final = "pipeline_totals"
 SERIES_MAX: Final = 5  # reasons with a colour of their own; the others share one
 SETTLED: Final = timedelta(minutes=1)  # lines wait this long without anything being wrong
 ROWS: Final = 8
+_ASIDE: Final = ("quarantine", "flags")
 _SIZES: Final = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 _COLOURS: Final = (palette.HARM, palette.INK, palette.QUIET)  # with a pattern each
 
@@ -43,6 +44,26 @@ def own_view(view: View) -> View:
 def totals(view: View) -> dict[str, Any]:
     """Return the one row of totals."""
     return view.load(TOTALS).row(0, named=True)
+
+
+class Sections(NamedTuple):
+    """Which of the page's questions have anything to show."""
+
+    clients: bool = True
+    losses: bool = True
+    log: bool = True
+    aside: bool = True
+
+
+def sections(view: View) -> Sections:
+    """Return what to show; everything when it cannot be known, for each cell then says why."""
+    try:
+        found = totals(view)
+        rows = {name: view.load(f"pipeline_{name}").height for name in ("files", *_ASIDE)}
+    except DataUnavailable:
+        return Sections()
+    aside = any(rows[name] for name in _ASIDE)
+    return Sections(bool(found["writers"]), bool(found["lost"]), bool(rows["files"]), aside)
 
 
 # --- in words --------------------------------------------------------------------------------
