@@ -33,8 +33,9 @@ check: $(VENV)/.installed-dev ## Lint, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.installed-dev ## Compare with DuckDB and pandas, side by side in one run
+bench: $(VENV)/.installed-dev ## Compare with DuckDB, pandas, OpenTelemetry and posthog, side by side in one run
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.ingest
 
 demo: $(VENV)/.installed ## Write a home with sample data
 	$(BIN)/python -m ingest demo
