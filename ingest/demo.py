@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ingest import demo_script as script
 from ingest.demo_cast import HOUR_WHEEL, Person, cast, no_shows
+from ingest.demo_reports import write_reports
 from ingest.demo_session import Rows, Session, Show, iso
 from ingest.migrate import open_database
 from ingest.vocabulary import (
@@ -33,6 +34,7 @@ from ingest.vocabulary import (
     DEMO_FILE,
     INBOX_FOLDER,
     LOG_FOLDER,
+    PIPELINE_FOLDER,
     SETTINGS_FILE,
     CortexEventName,
 )
@@ -91,7 +93,7 @@ def write_demo(
     replace: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> DemoSummary:
-    """Write a demo home: telemetry.db, telemetry.toml and the DEMO marker.
+    """Write a demo home: telemetry.db, telemetry.toml, the clients' reports and the DEMO marker.
 
     The database is made aside and moved into place when it is whole, so that an interrupted
     demo leaves what was there before.
@@ -121,6 +123,7 @@ def write_demo(
         counts = _write_database(
             made, _play(rng, story, people, sessions, events), lambda n: _tell(progress, n, events)
         )
+        write_reports(Path(aside), made, story.incident_ms)
         testers = [person.user for person in people if person.tester] + no_shows(seed)
         _put_in_place(home, made, _settings(story, testers), _marker(events, days, seed, end))
     start, stop = (datetime.fromtimestamp(at / 1000, UTC) for at in story.incident_ms)
@@ -205,6 +208,8 @@ def _put_in_place(home: Path, made: Path, settings: str, marker: str) -> None:
     for suffix in ("-wal", "-shm"):  # of the database that goes; they would spoil the new one
         (home / f"{DATABASE_FILE}{suffix}").unlink(missing_ok=True)
     made.replace(home / DATABASE_FILE)
+    rmtree(home / PIPELINE_FOLDER, ignore_errors=True)
+    (made.parent / PIPELINE_FOLDER).replace(home / PIPELINE_FOLDER)
 
 
 def _marker(events: int, days: int, seed: int, end: date) -> str:

@@ -576,3 +576,23 @@ def test_the_demo_loads_no_data_frame_library() -> None:
     said = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, check=True)
 
     assert said.stdout.strip() == b"set()"
+
+
+def test_the_clients_of_the_demo_counted_what_is_in_the_database(made: DemoSummary) -> None:
+    reports = [
+        json.loads(line)
+        for path in sorted((made.home / "pipeline").iterdir())
+        for line in path.read_text().splitlines()
+    ]
+    since = min(report["at"][:10] for report in reports)
+    rows = sum(
+        query(made.home, f"SELECT count(*) FROM telemetry_{table} WHERE timestamp >= ?", since)[0][
+            0
+        ]
+        for table in ("events", "errors", "traces")
+    )
+    lost = {report["at"][:10] for report in reports if sum(report["dropped"].values())}
+
+    assert sum(report["written"] for report in reports) == rows
+    assert lost
+    assert lost <= {f"{moment:%Y-%m-%d}" for moment in made.incident}
