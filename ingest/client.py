@@ -17,7 +17,7 @@ from ingest import consent as consents
 from ingest.boundary import Boundary
 from ingest.lifecycle import watch
 from ingest.pipeline import WAKE_EVERY, Options, Pipeline
-from ingest.said import WHO_SAID, ErrorSaid, EventSaid, TraceSaid, TurnSaid
+from ingest.said import WHO_SAID, CallSaid, ErrorSaid, EventSaid, TraceSaid, TurnSaid
 from ingest.vocabulary import ChannelType
 
 if TYPE_CHECKING:
@@ -90,7 +90,8 @@ class Client:
 
     def track(
         self,
-        name: str = "",
+        name: str | Event = "",
+        /,
         *,
         user_id: str | None = None,
         user_id_hash: str | None = None,
@@ -110,7 +111,7 @@ class Client:
 
         Parameters
         ----------
-        name : one of the standard names (`CortexEventName`) or any other text.
+        name : one of the standard names (`CortexEventName`), any other text, or an `Event`.
         user_id, user_id_hash : hashed with the home's salt, or kept as it is; without either it is
             this installation.
         session_id, project_id, branch_id, context_id : ids; one that looks like a name or a path is
@@ -120,6 +121,8 @@ class Client:
         metadata, more_metadata : kept as far as the allow-list goes (`vocabulary.METADATA`).
         timestamp : when; now if not given. A datetime, ISO 8601, or seconds since 1970.
         """
+        if type(name) is not str and getattr(name, "kind", None) == "events":  # an Event
+            return self.record(cast("Event", name))
         buffer = self._buffer
         waiting = len(buffer)
         if waiting >= self._pipeline.limit:
@@ -152,6 +155,7 @@ class Client:
         *,
         severity: str = "error",
         related_event_name: str | None = None,
+        error_type: str = "Error",
         metadata: Mapping[str, Any] | None = None,
         timestamp: object = None,
         **more: Any,  # noqa: ANN401 - who, and more metadata
@@ -166,6 +170,7 @@ class Client:
         error : the exception (the one being handled, when not given), an `Error`, or a message.
         severity : debug, info, warning, error or critical.
         related_event_name : the event during which it happened.
+        error_type : what to call a message without an exception.
         metadata, more : metadata as for `track`, and who: user_id, session_id, project_id, ...
         timestamp : when, as for `track`.
         """
@@ -175,9 +180,9 @@ class Client:
             at_s, who = self._now(), self._who(more)
             if getattr(error, "kind", None) == "errors":  # an Error, without loading its class
                 return self._record(cast("Error", error), at_s)
+            kind, message, trace = _described(cast("BaseException | str | None", error))
             said = ErrorSaid(
-                at_s,
-                *_described(cast("BaseException | str | None", error), who),
+                *(at_s, error_type if kind is None else kind, who, message, trace),
                 severity=severity,
                 related_event_name=related_event_name,
                 metadata=_copied(metadata),
@@ -190,6 +195,7 @@ class Client:
     def trace(
         self,
         name: str,
+        /,
         *,
         metadata: Mapping[str, Any] | None = None,
         **more: Any,  # noqa: ANN401 - who, and more metadata
@@ -207,20 +213,66 @@ class Client:
 
         def emit(span: Span, took_ms: float) -> None:
             with self._boundary:
-                said = TraceSaid(
-                    self._now() - took_ms / 1_000,
-                    name,
-                    who,
-                    took_ms,
-                    success=span.success,
-                    result_count=span.result_count,
-                    metadata=span.metadata,
-                    more=more,
+                self._timed(
+                    name, took_ms, span.success, span.result_count, span.metadata, who, more
                 )
-                self._pipeline.submit(said)
+                return
+            self._pipeline.fail()
 
         given = _copied(metadata)
         return Span(emit, time.perf_counter, {} if given is None else given)
+
+    def timed(
+        self,
+        name: str,
+        took_ms: float,
+        /,
+        *,
+        success: bool = True,
+        result_count: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        **more: Any,  # noqa: ANN401 - who, and more metadata
+    ) -> bool:
+        """Say how long something took that was timed elsewhere; return whether there was room.
+
+        Parameters
+        ----------
+        name : what was timed; it ended now.
+        took_ms : milliseconds.
+        success, result_count : how it went.
+        metadata, more : metadata as for `track`, and who: user_id, session_id, project_id, ...
+        """
+        with self._boundary:
+            kept = _copied(metadata)
+            return self._timed(name, took_ms, success, result_count, kept, self._who(more), more)
+        return self._pipeline.fail()
+
+    def called(
+        self,
+        event: str,
+        operation: str,
+        took_ms: float,
+        *,
+        result: str = "success",
+        result_count: int | None = None,
+        metadata: dict[str, Any] | None = None,
+        **who: Any,  # noqa: ANN401 - as for track
+    ) -> bool:
+        """Say one call as an event and as a trace, at the price of one.
+
+        Parameters
+        ----------
+        event, operation : the event's name and what was timed; the call ended now.
+        took_ms : milliseconds.
+        result, result_count, metadata, who : as for `track` and `timed`.
+        """
+        with self._boundary:
+            said = CallSaid(
+                *(self._now(), event, operation, self._who(who)),
+                *(result, float(took_ms), result_count, _copied(metadata) or {}),
+            )
+            return self._pipeline.submit(said)
+        return self._pipeline.fail()
 
     def record(self, said: Event | Error | Trace) -> bool:
         """Say one of the three as an object; return whether there was room for it."""
@@ -295,12 +347,12 @@ class Client:
             number = level if isinstance(level, int) else names.get(str(level).upper(), 20)
             log = logging.getLogger(logger)
             log.log(number, message, exc_info=error, extra={"fields": fields}, stacklevel=2)
-            failed = number >= logging.ERROR
             if error is not None:
                 severity = logging.getLevelName(number).lower()
-                self.error(error, severity=severity, related_event_name=event, **fields)
+                self.error(error, **{"severity": severity, "related_event_name": event, **fields})
             if event:
-                self.track(event, **{"result": "error" if failed else "success", **fields})
+                result = "error" if number >= logging.ERROR else "success"
+                self.track(event, **{"result": result, **fields})
 
     # --- waiting, stopping, asking ---
 
@@ -340,7 +392,7 @@ class Client:
             "consent": pipeline.consent.enabled,
         }
 
-    def explain(self, said: Event | Trace | Error | Mapping[str, Any] | None = None) -> str:
+    def explain(self, said: Event | Trace | Error | Mapping[str, Any] | str | None = None) -> str:
         """Say which setting decided whether telemetry is on, or why something is kept or not."""
         with self._boundary:
             if not self._enabled:
@@ -349,7 +401,8 @@ class Client:
                 return consents.explain(self._options.environ, self.home)
             from ingest.explain import sampling  # noqa: PLC0415 - a person asks, not a hot path
 
-            return sampling(said, self.home, self._options.environ)
+            asked = {"event_name": said} if isinstance(said, str) else said
+            return sampling(asked, self.home, self._options.environ)
         return "This cannot be explained."
 
     def __enter__(self) -> Self:
@@ -371,6 +424,13 @@ class Client:
 
     # --- the details ---
 
+    def _timed(self, name: str, took_ms: float, *rest: Any) -> bool:  # noqa: ANN401 - see TraceSaid
+        success, result_count, metadata, who, more = rest
+        began_s = self._now() - took_ms / 1_000
+        return self._pipeline.submit(
+            TraceSaid(began_s, name, who, took_ms, success, result_count, metadata, more)
+        )
+
     def _new_pipeline(self) -> Pipeline:
         consent = consents.OFF_HERE
         if self._enabled:
@@ -380,6 +440,8 @@ class Client:
     def _record(self, said: Event | Error | Trace, at_s: float) -> bool:
         record = said.to_record()
         record["metadata"] = _copied(record.get("metadata"))
+        if record.pop("is_paid_user", False) and not record.get("user_tier"):
+            record["user_tier"] = "paid"
         who = self._who(record)
         kind = _SAID[said.kind]
         needed = dict.fromkeys(set(kind._fields) - set(kind._field_defaults) - {"at_s", "who"})
@@ -399,19 +461,16 @@ class Client:
         return cast("WhoSaid", tuple([mine if said is None else said for said, mine in pairs]))
 
 
-def _described(
-    error: BaseException | str | None, who: WhoSaid
-) -> tuple[str, WhoSaid, str, str | None]:
-    """Return type, who, message and trace of an error."""
+def _described(error: BaseException | str | None) -> tuple[str | None, str, str | None]:
+    """Return type, message and trace of an error; a message alone has neither type nor trace."""
     if isinstance(error, str):
-        return "Error", who, error, None
+        return None, error, None
     found = error if error is not None else sys.exc_info()[1]
     if not isinstance(found, BaseException):
-        return "Error", who, "" if found is None else str(found), None
+        return None, "" if found is None else str(found), None
     from ingest.exceptions import describe  # noqa: PLC0415 - the first error pays for it
 
-    described = describe(found)
-    return described.error_type, who, described.message, described.stack_trace
+    return describe(found)
 
 
 def _copied(metadata: object) -> Any:  # noqa: ANN401 - whatever the host gave

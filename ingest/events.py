@@ -21,6 +21,7 @@ class _Said:
     user_id: str | None = field(default=None, kw_only=True)
     user_id_hash: str | None = field(default=None, kw_only=True)
     user_tier: str | None = field(default=None, kw_only=True)
+    is_paid_user: bool | None = field(default=None, kw_only=True)  # follows the tier
     session_id: str | None = field(default=None, kw_only=True)
     channel: str | None = field(default=None, kw_only=True)
     project_id: str | None = field(default=None, kw_only=True)
@@ -59,6 +60,7 @@ class Error(_Said):
     severity: str = "error"
     related_event_name: str | None = None
     occurrences: int = 1
+    stack_hash: str | None = None  # made of the trace when not given
 
     kind: ClassVar[str] = "errors"
 

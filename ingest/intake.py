@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from ingest.repeats import Repeats, Verdict
 from ingest.rollups import SessionRollups, WindowRollup
-from ingest.said import WHO_SAID, ErrorSaid, EventSaid, TraceSaid, TurnSaid
+from ingest.said import WHO_SAID, CallSaid, ErrorSaid, EventSaid, TraceSaid, TurnSaid
 from ingest.vocabulary import ALIASES, TABLES, CortexEventName
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class Intake:
         if type(said) is TraceSaid:
             row = self._preparer.trace(said)
             return [] if row is None else [row]
+        if type(said) is CallSaid:
+            return self._preparer.call(said)
         if type(said) is ErrorSaid:
             self._met(said)
         elif type(said) is TurnSaid:

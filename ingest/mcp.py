@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 
 from ingest.boundary import Boundary
 from ingest.client import STRICT_VARIABLE, Client
-from ingest.events import Trace
 from ingest.said import WHO_SAID
 from ingest.settings import read_settings
 from ingest.vocabulary import CortexEventName
@@ -143,19 +142,6 @@ def _name_of(handler: object) -> str:
     return str(getattr(handler, "__name__", None) or type(handler).__name__)
 
 
-class _Timed(Trace):
-    """A trace whose record is made already: a call is said in a third of the time."""
-
-    __slots__ = ("_record",)
-
-    def __init__(self, record: dict[str, Any]) -> None:
-        self._record = record
-
-    def to_record(self) -> dict[str, Any]:
-        """Return the record."""
-        return self._record
-
-
 class _Tool:
     """One tool: what is known of it before it is called, and what is said of each call."""
 
@@ -227,16 +213,10 @@ class _Tool:
         event = self._events.get(tool.removeprefix("mcp."), _CALLED)
         if event == _CREATED and any(metadata.get(key) in _AUTOMATIC for key in _AUTOMATIC_KEYS):
             event = _AUTO_CREATED
-        self._client.track(event, result=result, duration_ms=took_ms, metadata=metadata, **who)
-        record = {
-            "operation_name": tool,
-            "duration_ms": took_ms,
-            "success": result == "success",
-            "result_count": metadata.get("results_count"),
-            "metadata": metadata,
-            **who,
-        }
-        self._client.record(_Timed(record))
+        count = metadata.get("results_count")
+        self._client.called(
+            event, tool, took_ms, result=result, result_count=count, metadata=metadata, **who
+        )
         return event
 
     def _kept(self, given: _Given) -> tuple[dict[str, Any], dict[str, Any]]:

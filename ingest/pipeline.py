@@ -30,7 +30,7 @@ BUFFER_MAX: Final = 20_000  # what the host said and is not in the log yet; abou
 WAKES_MAX: Final = 8  # two are enough to be woken; the rest is for those that cross each other
 POLL_S: Final = 0.005
 WAKE_EVERY: Final = 1_024  # a power of two: a buffer that fills this fast is not left to wait
-GATHER_S: Final = 0.1  # after the first event, wait this long for company
+GATHER_S: Final = 0.2  # after the first event, wait this long for company
 IDLE_S: Final = 0.5  # how often an idle thread looks by itself
 PAUSE_S: Final = 1.0  # a fork waits this long for the thread
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from ingest import scrub
 from ingest.ids import IsoTime
-from ingest.said import WHO_SAID
+from ingest.said import WHO_SAID, TraceSaid
 from ingest.vocabulary import (
     METADATA_CHARS_MAX,
     NAME_CHARS_MAX,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ingest.counts import Counts
-    from ingest.said import ErrorSaid, TraceSaid, WhoSaid
+    from ingest.said import CallSaid, ErrorSaid, WhoSaid
     from ingest.sampling import Sampling
     from ingest.vocabulary import MetadataKey
 
@@ -39,6 +40,7 @@ USUAL_KEYS_MAX, USUAL_CHARS_MAX = 16, 64  # of metadata that is made into JSON o
 INSTALLATION: Final = "this installation"  # the user of what names no user
 ROW_NUMBER_MAX: Final = 2**53
 
+_HASH: Final = re.compile(r"[0-9a-f]{16}").fullmatch
 _metadata_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 _ID_NAMES: Final = ("session_id", "project_id", "branch_id", "context_id")
@@ -105,9 +107,7 @@ class Preparer:
                 return None
             kept = self._json(properties)
         else:
-            only = more if not metadata else None if more else metadata
-            usual = self._usual_json(only)
-            kept = self._json(self._properties(metadata, more)) if usual is None else usual
+            kept = self._kept_json(metadata, more)
         tail = (result, duration_ms, kept, self._release, weight)
         return Row("events", (event_id, timestamp, name, *who, *tail))
 
@@ -121,15 +121,43 @@ class Preparer:
         who = self.who(said.who)
         success = said.success is None or bool(said.success)
         duration_ms = _number(said.duration_ms)
-        properties = self._properties(said.metadata, said.more)
-        weight = self._weight(
-            event_id, who, duration_ms, properties, operation_name=name, success=success
-        )
-        if not weight:
-            return None
-        what = (name, duration_ms, int(success), _count(said.result_count))
-        tail = (self._json(properties), self._release, weight)
-        return Row("traces", (event_id, timestamp, *what, *who, *tail))
+        weight = 1.0
+        if self._sampling is None:
+            kept = self._kept_json(said.metadata, said.more)
+        else:
+            properties = self._properties(said.metadata, said.more)
+            what = {"operation_name": name, "success": success}
+            weight = self._weight(event_id, who, duration_ms, properties, **what)
+            if not weight:
+                return None
+            kept = self._json(properties)
+        results = None if said.result_count is None else _count(said.result_count)
+        measured = (name, duration_ms, int(success), results)
+        tail = (kept, self._release, weight)
+        return Row("traces", (event_id, timestamp, *measured, *who, *tail))
+
+    def call(self, said: CallSaid) -> list[Row]:
+        """Return the event and the trace of a call, which share everything but their names."""
+        at_s, event, operation, who, result, took_ms, results, metadata = said
+        began_s = at_s - took_ms / 1_000
+        if self._sampling is not None:
+            went_well = result == "success"
+            both = (
+                self.event((at_s, event, who, result, took_ms, metadata, None, None, None)),
+                self.trace(
+                    TraceSaid(began_s, operation, who, took_ms, went_well, results, metadata)
+                ),
+            )
+            return [row for row in both if row is not None]
+        who, outcome = self.who(who), self._outcome(result)
+        tail = (self._kept_json(metadata, None), self._release, 1.0)
+        happened = (self._new_id(at_s), self._iso(at_s), self._word(event))
+        timed = (self._new_id(began_s), self._iso(began_s), self._word(operation), took_ms)
+        went = (int(outcome == "success"), None if results is None else _count(results))
+        return [
+            Row("events", (*happened, *who, outcome, took_ms, *tail)),
+            Row("traces", (*timed, *went, *who, *tail)),
+        ]
 
     def error(self, said: ErrorSaid) -> dict[str, Any]:
         """Return an error, scrubbed and hashed, to be merged with its equals before it is a row.
@@ -141,6 +169,7 @@ class Preparer:
         error_type = self._word(said.error_type) or "Error"
         message, trace = _text(said.error_message), _text(said.stack_trace)
         stack_hash, message, trace = self._known_error(error_type, message, trace)
+        given = _HASH(_text(said.stack_hash))
         event_id, timestamp = self._start(said.at_s, said.timestamp, said.event_id)
         return {
             "event_id": event_id,
@@ -148,8 +177,8 @@ class Preparer:
             "error_type": error_type,
             "error_message": message,
             "stack_trace": trace or None,
-            "stack_hash": stack_hash,
-            "hash_version": HASH_VERSION,
+            "stack_hash": given[0] if given else stack_hash,
+            "hash_version": None if given else HASH_VERSION,
             "severity": self._word(said.severity).lower() or "error",
             "who": self.who(said.who),
             "related_event_name": self._word(said.related_event_name) or None,
@@ -225,6 +254,11 @@ class Preparer:
             self._counts.flagged += length - len(allowed)
         return allowed
 
+    def _kept_json(self, metadata: object, more: object) -> str:
+        """Return what of the metadata is allowed, as JSON."""
+        usual = self._usual_json(more if not metadata else None if more else metadata)
+        return self._json(self._properties(metadata, more)) if usual is None else usual
+
     def _usual_json(self, given: object) -> str | None:
         """Return the same as `_json` of `_properties`, or None for anything unusual.
 
@@ -294,7 +328,9 @@ _ERROR_TAIL: Final = ("related_event_name", "occurrences", "first_at", "last_at"
 
 
 def _word(value: object) -> str:
-    return scrub.text(_text(value), limit=NAME_CHARS_MAX).strip()
+    """Return a name, scrubbed; nothing for what is none, such as a list."""
+    known = isinstance(value, (str, Enum, int, float)) or value is None
+    return scrub.text(_text(value), limit=NAME_CHARS_MAX).strip() if known else ""
 
 
 def _text(value: object) -> str:

@@ -59,6 +59,20 @@ class ErrorSaid(NamedTuple):
     more: Any = None
     timestamp: Any = None
     event_id: Any = None
+    stack_hash: Any = None
+
+
+class CallSaid(NamedTuple):
+    """A call that is an event and a trace; `at_s` is when it ended."""
+
+    at_s: float
+    event_name: str
+    operation_name: str
+    who: WhoSaid
+    result: str
+    duration_ms: float
+    result_count: Any
+    metadata: dict[str, Any]
 
 
 class TurnSaid(NamedTuple):

@@ -20,7 +20,7 @@ from functools import lru_cache, partial
 from itertools import chain, islice
 from operator import itemgetter
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, cast
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from ingest.migrate import BUSY_TIMEOUT_S, OldDatabase, open_database
 from ingest.vocabulary import (
@@ -116,33 +116,47 @@ def to_line(row: Row) -> bytes:
 
 
 def _line(row: Row) -> str:
-    values = row.values
-    if row.table != "events":
+    values, shape = row.values, _SHAPES.get(row.table)
+    if shape is None:
         names = TABLES[row.table].column_names
         pairs = zip(names, values, strict=True)
         return _to_line({name: value for name, value in pairs if value is not None}) + "\n"
-    # nearly all lines are events, and most of one is as in a line before: three times as fast
-    took = "" if values[_TOOK_AT] is None else f'"duration_ms":{values[_TOOK_AT]!r},'
+    # most of it is as in a line before, and was made into text then: three to five times as fast
+    took, count = values[shape.took_at], shape.count_at and values[shape.count_at]
+    numbers = "" if took is None else f'"duration_ms":{took!r},'
+    if count is not None:
+        numbers += f'"result_count":{count},'
     return (
-        f'{{"event_id":{_quoted(values[0])},"timestamp":{_quoted(values[1])},{took}'
-        f'"metadata":{_quoted(values[_METADATA_AT])},{_usual(_repeating(values))}}}\n'
+        f'{{"event_id":{_quoted(values[0])},"timestamp":{_quoted(values[1])},{numbers}'
+        f'"metadata":{_quoted(values[shape.metadata_at])},{shape.usual(shape.rest(values))}}}\n'
     )
 
 
-_EVENT_NAMES: Final = TABLES["events"].column_names
-_TOOK_AT: Final = _EVENT_NAMES.index("duration_ms")
-_METADATA_AT: Final = _EVENT_NAMES.index("metadata")
-_REPEATING_AT: Final = tuple(
-    at for at in range(2, len(_EVENT_NAMES)) if at not in (_TOOK_AT, _METADATA_AT)
-)
-_repeating: Final = itemgetter(*_REPEATING_AT)
+class _Shape(NamedTuple):
+    """Where in a row the values are that differ from line to line, and the text of the rest."""
+
+    took_at: int
+    metadata_at: int
+    count_at: int | None
+    rest: Callable[[tuple[Any, ...]], tuple[Any, ...]]
+    usual: Callable[[tuple[Any, ...]], str]
 
 
-@lru_cache(LINES_CACHED_MAX)
-def _usual(values: tuple[Any, ...]) -> str:
-    """Return the part of an event's line that the next one is likely to say as well."""
-    pairs = zip(_REPEATING_AT, values, strict=True)
-    return _to_line({_EVENT_NAMES[at]: value for at, value in pairs if value is not None})[1:-1]
+def _shape(names: tuple[str, ...]) -> _Shape:
+    own = ("event_id", "timestamp", "duration_ms", "metadata", "result_count")
+    rest = [at for at, name in enumerate(names) if name not in own]
+
+    @lru_cache(LINES_CACHED_MAX)
+    def usual(values: tuple[Any, ...]) -> str:
+        pairs = zip(rest, values, strict=True)
+        return _to_line({names[at]: value for at, value in pairs if value is not None})[1:-1]
+
+    count_at = names.index("result_count") if "result_count" in names else None
+    took_at, metadata_at = names.index("duration_ms"), names.index("metadata")
+    return _Shape(took_at, metadata_at, count_at, itemgetter(*rest), usual)
+
+
+_SHAPES: Final = {name: _shape(TABLES[name].column_names) for name in ("events", "traces")}
 
 
 @dataclass(slots=True)

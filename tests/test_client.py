@@ -211,6 +211,38 @@ def test_the_three_can_be_said_as_objects(home):
     assert rows(home, "traces")[0]["duration_ms"] == 150.0
 
 
+def test_an_event_may_be_tracked_as_an_object_and_pays_when_it_says_so(home):
+    with client(home) as made:
+        assert made.track(Event("context_loaded", user_id="zaphod", is_paid_user=True))
+        made.track(["context_loaded", "zaphod"])
+        made.record(Error("ValueError", "bad", stack_hash="0123456789abcdef"))
+
+    [row] = rows(home)
+    assert (row["event_name"], row["user_tier"], row["is_paid_user"]) == (
+        "context_loaded",
+        "paid",
+        1,
+    )
+    assert dropped(made) == {"invalid": 1}
+    assert rows(home, "errors")[0]["stack_hash"] == "0123456789abcdef"
+    assert b"zaphod" not in b"".join(path.read_bytes() for path in home.rglob("*.jsonl"))
+
+
+def test_metadata_may_be_called_like_an_argument_of_ours(home):
+    with client(home) as made:
+        with made.trace("rag", result_count=5, success=False, name="n", took_ms=1):
+            pass
+        made.track("x", name="n", self="s", results_count=1)
+        made.instrument("info", "m", event="x", error=ValueError("v"), severity="warning")
+        made.error("no answer", error_type="Timeout")
+
+    assert [row["operation_name"] for row in rows(home, "traces")] == ["rag"]
+    assert [row["event_name"] for row in rows(home)] == ["x", "x"]
+    found = {row["error_type"]: row["severity"] for row in rows(home, "errors")}
+    assert found == {"ValueError": "warning", "Timeout": "error"}
+    assert "sampling is off" in made.explain("context_loaded")
+
+
 def test_one_call_writes_the_local_line_and_the_telemetry(home, caplog):
     failure = RuntimeError("no answer")
     with client(home) as made, caplog.at_level(logging.INFO):
