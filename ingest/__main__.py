@@ -281,6 +281,8 @@ def _print_summary(summary: LoadSummary, seconds: float) -> None:
         print("    ... all of them are in the table telemetry_quarantine.")
     for name, count in summary.flagged.most_common():
         print(f"  unusable or unusual {name} in {count:,} of the rows; kept without it")
+    if summary.numbers:
+        print(f"  {summary.numbers:,} numbers the older system had computed, in telemetry_metrics")
     if summary.trouble:
         print(f"  {summary.trouble}. What came before is loaded; load a whole copy to go on.")
 

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 
 BATCH_LINES: Final = 10_000
 CSV_FIELD_CHARS_MAX: Final = 16 * 1024 * 1024
+NUMBERS_MAX: Final = 1_000_000
 REASONS_SHOWN_MAX: Final = 20
 REDACTED_CACHED_MAX: Final = 4_096
 CACHED_CHARS_MAX: Final = 200
@@ -88,6 +89,7 @@ class LoadSummary:
     flagged: Counter[str] = field(default_factory=Counter)
     refused: list[Quarantined] = field(default_factory=list)
     trouble: str = ""
+    numbers: int = 0  # that an older system had computed
 
     def count(self, parsed: Quarantined) -> None:
         """Count a refused line and keep the first ones for the summary."""
@@ -134,6 +136,7 @@ def load(
             _store(connection, summary, parsed)
             if progress is not None:
                 progress(summary, done, total)
+        summary.numbers = _copy_numbers(path, connection)
         # the same for a second load of the same file: loading twice changes nothing
         connection.executemany(
             "INSERT INTO telemetry_flags (file, field, rows) VALUES (?, ?, ?) "
@@ -400,6 +403,25 @@ def _old_row(raw: dict[str, Any], file: str, sql_name: str, old: bool) -> Parsed
     except Refused as refusal:
         line = json.dumps(raw, ensure_ascii=False, default=str).encode("utf-8", "replace")
         return number, quarantined(f"{file}/{sql_name}", number, str(refusal), line)
+
+
+def _copy_numbers(path: Path, connection: sqlite3.Connection) -> int:
+    """Copy the numbers an older system had computed, each once; return how many were new."""
+    with path.open("rb") as file:
+        if file.read(len(_SQLITE_HEADER)) != _SQLITE_HEADER:
+            return 0
+    columns = "timestamp, service, metric_name, metric_value, user_tier"
+    query = f"SELECT {columns} FROM telemetry_metrics"
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as source:
+        if not _columns(source, "telemetry_metrics"):
+            return 0
+        named = "timestamp, service, metric_name, metric_value"
+        whole = " AND ".join(f"{name} IS NOT NULL" for name in named.split(", "))
+        given = source.execute(f"{query} WHERE {whole} LIMIT ?", (NUMBERS_MAX,)).fetchall()
+    known = set(connection.execute(query))
+    new = [row for row in dict.fromkeys(given) if row not in known]
+    connection.executemany(f"INSERT INTO telemetry_metrics ({columns}) VALUES (?, ?, ?, ?, ?)", new)
+    return len(new)
 
 
 def _columns(connection: sqlite3.Connection, sql_name: str) -> list[str]:

@@ -406,3 +406,26 @@ def test_the_commands_warn_about_settings_they_cannot_use(home, tmp_path, capsys
     for command in ("load", "migrate"):
         assert main(["--home", str(home), command, str(good)]) == 0
         assert "metadata.a" in capsys.readouterr().err
+
+
+def test_the_numbers_an_older_system_had_computed_come_along_once(home, tmp_path):
+    old = tmp_path / "old.db"
+    shutil.copy(DATA / "v1.db", old)
+    with contextlib.closing(sqlite3.connect(old)) as connection:
+        connection.execute("DROP TABLE IF EXISTS telemetry_metrics")
+        connection.execute(
+            "CREATE TABLE telemetry_metrics (id INTEGER PRIMARY KEY, timestamp, "
+            "service, metric_name, metric_value, user_tier)"
+        )
+        connection.executemany(
+            "INSERT INTO telemetry_metrics (timestamp, service, metric_name, metric_value) "
+            "VALUES (?, ?, ?, ?)",
+            [("2026-01-01", "mcp", "dau", 12.0), ("2026-01-02", "mcp", "dau", None)],
+        )
+        connection.commit()
+
+    assert load(old, home).numbers == 1
+    assert load(old, home).numbers == 0
+    with contextlib.closing(sqlite3.connect(home / "telemetry.db")) as connection:
+        found = connection.execute("SELECT metric_name, metric_value FROM telemetry_metrics")
+        assert found.fetchall() == [("dau", 12.0)]
