@@ -421,6 +421,19 @@ def test_a_burst_of_one_error_is_one_record_with_its_count(home):
     assert made.stats()["merged"] == 99
 
 
+def test_the_first_of_an_error_is_there_before_its_minute_is_over(home):
+    made = client(home)
+    made.error(RuntimeError("no answer"), user_id="u1")
+    made.flush()
+    made.error(RuntimeError("no answer"), user_id="u1")
+    made.flush()
+
+    assert [row["occurrences"] for row in rows(home, "errors")] == [1]
+    assert made.stats()["held"] == 1
+    made.close()
+    assert [row["occurrences"] for row in rows(home, "errors")] == [1, 1]
+
+
 def test_turns_are_one_record_at_the_sessions_end(home):
     with client(home) as made:
         for _ in range(3):
@@ -511,6 +524,22 @@ def test_a_locked_database_holds_up_neither_the_log_nor_the_host(home):
         assert len(rows(home)) == 1
 
     assert len(rows(home)) == 2
+
+
+def test_a_database_that_was_locked_gets_its_rows_without_another_event(home):
+    made = client(home)
+    made.track("x", user_id="u1")
+    made.flush()
+    with contextlib.closing(sqlite3.connect(home / "telemetry.db")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        made.track("x", user_id="u2")
+        assert made.flush()
+    deadline_s = time.monotonic() + 20
+    while len(rows(home)) < 2 and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+
+    assert len(rows(home)) == 2
+    made.close()
 
 
 def test_a_home_that_cannot_be_made_costs_the_events_and_says_so(tmp_path):

@@ -54,6 +54,16 @@ def test_a_row_is_a_line_in_the_days_log_and_a_row_in_sqlite(home):
     assert count(home) == 1
 
 
+def test_what_is_stored_is_noted_as_loaded_in_the_same_step(home):
+    made = writer(home)
+    for number in range(2):
+        made.write(read_row(event(event_id=f"e{number}")))
+
+    with contextlib.closing(sqlite3.connect(home / "telemetry.db")) as connection:
+        [(loaded,)] = connection.execute("SELECT loaded_bytes FROM telemetry_log_files")
+    assert loaded == log_of(home).stat().st_size
+
+
 def test_the_log_is_for_its_owner_only(home):
     writer(home).write(read_row(event()))
 
