@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from functools import lru_cache
 from itertools import islice
@@ -23,8 +23,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from ingest.boundary import Boundary
 from ingest.scrub_rules import (
     KEY_CHARS_MAX,
+    NAME_KEYS,
     RULES,
     SECRET,
+    VALUE_KEYS,
     is_secret_key,
     names_itself,
     rx,
@@ -272,6 +274,7 @@ def _mapping(
     pairs: list[tuple[object, object]], budget: _Budget, depth: int, *, secret: bool
 ) -> dict[str, object]:
     kept: dict[str, object] = {}
+    named = _names_a_secret(pairs)
     for pair in pairs:
         if budget.nodes <= 0 or budget.chars <= 0:
             budget.spent = True
@@ -280,12 +283,22 @@ def _mapping(
         key, value = _shielded(lambda pair=pair: tuple(pair), (UNREADABLE, UNREADABLE))  # type: ignore[misc]
         name = _readable(key, KEY_CHARS_MAX)
         shown = _unused(_settled(name, KEY_CHARS_MAX), kept)
-        hides = secret or is_secret_key(shown)
+        hides = secret or is_secret_key(shown) or (named and shown.lower() in VALUE_KEYS)
         if "version" in shown and isinstance(value, str) and _is_version(value):
             kept[shown] = str.__str__(value)
             continue
         kept[shown] = _walk(value, budget, depth + 1, secret=hides)
     return kept
+
+
+def _names_a_secret(pairs: list[tuple[object, object]]) -> bool:
+    """Tell `{"name": "DB_PASSWORD", "value": "x"}`, where one entry names the other."""
+    for pair in pairs:
+        key, value = _shielded(lambda pair=pair: tuple(pair), ("", ""))  # type: ignore[misc]
+        names = type(key) is str and key.lower() in NAME_KEYS
+        if names and isinstance(value, str) and is_secret_key(str.__str__(value)):
+            return True
+    return False
 
 
 def _unused(name: str, kept: Mapping[str, object]) -> str:
@@ -336,8 +349,10 @@ def properties(
 
     Text is scrubbed and cut, a number or flag of the wrong type or size is dropped; digits in a
     string are no number. Of a text under a key that is not allowed only its length stays, when
-    the key `<key>_length` is: a query becomes a `query_length`. Anything may be given.
+    the key `<key>_length` is: a query becomes a `query_length`. Anything may be given; an `allow`
+    that is no mapping allows nothing.
     """
+    allow = _mapping_or_nothing(allow)
     if type(metadata) is dict:
         pairs = list(metadata.items())
     elif isinstance(metadata, Mapping):
@@ -358,6 +373,10 @@ def properties(
         if checked is not None:
             kept[key] = checked
     return kept
+
+
+def _mapping_or_nothing(allow: object) -> Mapping[str, MetadataKey]:
+    return allow if isinstance(allow, Mapping) else {}
 
 
 def _checked(key: str, value: object, spec: MetadataKey) -> str | float | int | bool | None:
@@ -424,6 +443,7 @@ _UUID_OR_HASH = (
 
 TRACE_LINES_MAX: Final = 4_000
 HEADER_CHARS_MAX: Final = 1_000  # of a message's line in a trace; the hash reads as much
+BLOCKS_CACHED_MAX: Final = 256
 BLOCK_CHARS_MAX: Final = 4_000  # of the lines between two runs of frames
 # what a long trace keeps, by patience: in-app frames, library frames, characters of a message line
 _PATIENCE: Final = (
@@ -501,8 +521,32 @@ def _trace_text(trace: object) -> str:
     """Take both ends of a long trace, as the hash does."""
     written = trace if type(trace) is str else _readable(trace, 16 * RAW_CHARS_MAX)
     if len(written) > RAW_CHARS_MAX:
-        written = f"{written[: RAW_CHARS_MAX // 2]}\n{written[-RAW_CHARS_MAX // 2 :]}"
+        written = _both_halves(written)
     return _readable(written, RAW_CHARS_MAX + 1)
+
+
+def _both_halves(written: str) -> str:
+    """Cut the middle out, at line ends: the rest of a cut line may be source code or a secret."""
+    half = RAW_CHARS_MAX // 2
+    head, tail = written[:half], written[-half:]
+    head = head[: head.rfind("\n")] if "\n" in head else _cut(written, half)
+    if "\n" not in tail:
+        return head
+    tail = tail.partition("\n")[2]
+    language = explain(head).language or explain(tail).language
+    return "\n".join((head, *_from_first_frame(tail.split("\n"), language)))
+
+
+def _from_first_frame(lines: list[str], language: str) -> list[str]:
+    """Drop what comes before the first frame: source code whose own frame is cut away."""
+    if not language:
+        return lines
+    frame = rx(_FRAME[language])
+    for index, line in enumerate(lines):
+        if frame.search(line[:HEADER_CHARS_MAX]):
+            return lines[index:]
+    unindented = (index for index, line in enumerate(lines) if line[:1].strip())
+    return lines[next(unindented, len(lines)) :]
 
 
 def _stack_once(raw: str, limit: int) -> str:
@@ -510,7 +554,8 @@ def _stack_once(raw: str, limit: int) -> str:
     text_without_keys = _without_blocks(rx(r"\x1b\[[0-9;]*[A-Za-z]").sub("", raw))
     lines = text_without_keys.split("\n")
     if len(lines) > TRACE_LINES_MAX:
-        lines = lines[: TRACE_LINES_MAX // 2] + lines[-TRACE_LINES_MAX // 2 :]
+        tail = _from_first_frame(lines[-TRACE_LINES_MAX // 2 :], wanted.language)
+        lines = lines[: TRACE_LINES_MAX // 2] + tail
     lines = [_cut(line.rstrip("\r"), HEADER_CHARS_MAX) for line in lines]
     if not wanted.language:
         return _settled(_cut("\n".join(_without_excerpts(lines)), INPUT_CHARS_MAX), limit)
@@ -580,12 +625,31 @@ def _joined(pieces: list[_Piece], language: str, header_chars: int) -> str:
     return "\n".join(_scrubbed(piece, language, header_chars) for piece in pieces)
 
 
+def _scrubbed_until(
+    pieces: Iterable[_Piece], language: str, header_chars: int, limit: int
+) -> list[str]:
+    """Scrub pieces until they are longer than `limit`: the rest would be work for nothing."""
+    scrubbed: list[str] = []
+    room = limit + 1
+    for piece in pieces:
+        scrubbed.append(_scrubbed(piece, language, header_chars))
+        room -= len(scrubbed[-1]) + 1
+        if room < 0:
+            break
+    return scrubbed
+
+
 def _scrubbed(piece: _Piece, language: str, header_chars: int) -> str:
     """Scrub one piece; a frame keeps its lines, however it is written."""
     if piece.is_frame:
         return "\n".join(_scrubbed_frame(line, language) for line in piece.lines)
     lines = [_cut(_shortened(line, language), header_chars) for line in piece.lines]
-    return _settled(_cut("\n".join(lines), BLOCK_CHARS_MAX), BLOCK_CHARS_MAX)
+    return _scrubbed_block(_cut("\n".join(lines), BLOCK_CHARS_MAX))
+
+
+@lru_cache(maxsize=BLOCKS_CACHED_MAX)
+def _scrubbed_block(block: str) -> str:
+    return _settled(block, BLOCK_CHARS_MAX)
 
 
 @lru_cache(maxsize=TEXTS_CACHED_MAX)
@@ -612,21 +676,24 @@ def _fitting(pieces: list[_Piece], language: str, wanted: str, limit: int) -> st
     fallback = ""
     for in_app, library, header_chars in _PATIENCE:
         kept = [piece for run in runs for piece in _kept_of(run, language, in_app, library)]
-        short = _joined(kept, language, header_chars)
+        short = "\n".join(_scrubbed_until(kept, language, header_chars, limit))
         if len(short) > limit:
             continue
         if stack_hash(short) == wanted:
             return short
         fallback = fallback or short
-    return fallback or _both_ends(short, limit)
+    if fallback:
+        return fallback
+    last = _scrubbed_until(reversed(kept), language, header_chars, limit)
+    return _both_ends(short, "\n".join(reversed(last)), limit)
 
 
-def _both_ends(short: str, limit: int) -> str:
+def _both_ends(first: str, last: str, limit: int) -> str:
     """Cut the middle out of what is still too long: many exceptions, each with its words."""
     mark = "\n  ..." + _LEFT_OUT + "\n"
     half = max((limit - len(mark)) // 2, 0)
-    head = short[:half].rpartition("\n")[0]
-    tail = short[len(short) - half :].partition("\n")[2]
+    head = first[:half].rpartition("\n")[0]
+    tail = last[len(last) - half :].partition("\n")[2]
     return _settled(f"{head}{mark}{tail}", limit)
 
 

@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["RULES", "VENDORS", "Rule", "is_secret_key", "names_itself", "rx", "without_cards"]
+__all__ = [
+    "NAME_KEYS",
+    "RULES",
+    "VALUE_KEYS",
+    "VENDORS",
+    "Rule",
+    "is_secret_key",
+    "names_itself",
+    "rx",
+    "without_cards",
+]
 
 KEY_CHARS_MAX: Final = 128
 KEYS_CACHED_MAX: Final = 4_096
@@ -138,7 +148,7 @@ VENDORS: Final[dict[str, str]] = {
     "e2b": r"e2b_[0-9a-f]{20,}",
     "easypost": r"EZ[AT]K[A-Za-z0-9]{20,}",
     "elastic": r"ess[uc]_[\w=-]{20,}",
-    "facebook": r"EAA[A-Za-z0-9]{40,}|\d{15,16}\|[\w-]{20,}",
+    "facebook": r"EAA[A-Za-z0-9]{40,}[\w-]*+|\d{15,16}\|[\w-]{20,}",
     "fastly": r"fastly[_-][\w-]{24,}",
     "figma": r"fig[dour][a-z]?_[\w-]{16,}",
     "firebase": r"AAAA[\w-]{7}:[\w-]{40,}|[\w-]{20,24}:APA91b[\w-]{40,}",
@@ -280,15 +290,16 @@ _SECRET_WORDS = _PASSWORD_WORDS | frozenset((
     "authkey", "accesskey", "secretkey", "privatekey", "accountkey", "sharedkey", "signingkey",
     "encryptionkey", "mnemonic", "keyphrase", "pincode", "apitoken", "bottoken", "userpass",
     "dbpass", "accesskeyid", "sharedaccesskey", "sharedaccesssignature", "assertion", "verifier",
-    "rememberme", "xoauth", "oauthtoken", "asp", "aspxauth", "cardnumber",
+    "rememberme", "xoauth", "oauthtoken", "asp", "aspxauth", "cardnumber", "암호",
 ))  # fmt: skip
 _INSIDE_WORDS = (
     "password", "passwd", "passphrase", "secret", "apikey", "privatekey", "accesskey",
     "authtoken", "accesstoken", "credential", "sessionid", "sessiontoken", "securitytoken",
-    "refreshtoken",
+    "refreshtoken", "비밀번호", "密码", "密碼", "пароль", "パスワード", "contraseña", "motdepasse",
 )  # fmt: skip
 _HARMLESS_INSIDE = (
-    "secretary", "secretariat", "passwordless", "secretion", "secretly", "passwordstrength",
+    "secretsmanager", "secretary", "secretariat", "passwordless", "secretion", "secretly",
+    "passwordstrength",
 )  # fmt: skip
 _KEY_OWNERS = frozenset((
     "api", "access", "secret", "private", "signing", "encryption", "encrypt", "decryption",
@@ -344,7 +355,7 @@ def _strength(key: str) -> int:
     """Rate a key: its value is a secret, is one when it looks like one, or is harmless."""
     if rx(_CODE_FILE).search(key):
         return _PLAIN  # `token.py:12`
-    words = _words(rx(_OWN_MASK).sub("", key))  # the word in `[token]` names no value
+    words = _words(rx(r"(?<!\w)" + _OWN_MASK).sub("", key))  # the word in `[token]` names no value
     if len(words) > 1 and words[-1] in _KEY_ENDS:
         return _PLAIN
     if len(words) > 1 and words[0] in _COMPLAINTS:
@@ -362,6 +373,8 @@ def _names_a_secret(words: list[str]) -> bool:
         squashed = squashed.replace(harmless, "")
     if any(word in squashed for word in _INSIDE_WORDS) or squashed.endswith(("pwd", "passwd")):
         return True
+    if words and words[-1].endswith("pw"):
+        return True  # `dbpw`, `bindpw`
     named = _SECRET_WORDS.intersection(words)
     if named - _SECRET_AT_THE_END or named.intersection(words[-1:]):
         return True
@@ -380,35 +393,50 @@ def _words(key: str) -> list[str]:
 
 # Key and value ------------------------------------------------------------------------------------
 
+_QUOTE = r"(?:\\{0,4}[\"'`]|&quot;|%22|&\#39;|&\#34;|\\{1,4}u0022)"
 _KEY = (
     r"(?P<dash>(?<![\w-])-{1,2})?"
     r"(?P<key>(?<![\w$])(?:(?i:api|access|secret|private|signing|encryption|account|client|session"
-    r"|auth|master|license|security|shared|storage|one[- ]time|service) )?[\w.$-]{1,128}+(?:\[\])?)"
-    r"(?P<sep>(?:\\{0,4}[\"'`]|&quot;|%22|&\#39;)?"
-    r"(?:[ \t]{0,4}(?:=>|:=|={1,3}|:(?!:)"
-    r"|%3[AaDd])(?:[ \t]{0,4}(?:[|>][-+]?)?[ \t]*\r?\n[ \t]{1,16}|[ \t]{0,16})"
+    r"|auth|master|license|security|shared|storage|one[- ]time|service|mot de) )?[\w.$-]{1,128}+"
+    r"(?:\[[\w-]{0,40}\]){0,4})"
+    rf"(?P<sep>(?:{_QUOTE}\]?)?"
+    r"(?:[ \t]{0,4}(?:=>|->|:=|={1,3}|:(?!:)"
+    r"|%3[AaDd]|\\{1,4}u003[AaDd]|&\#(?:61|58|[xX]3[AaDd]);)"
+    r"(?:[ \t]{0,4}(?:[|>][-+]?)?[ \t]*\r?\n[ \t]{1,16}|[ \t]{0,16})"
     r"|(?<=[\"'`])[ \t]{0,3},[ \t]{0,3}(?=\\{0,4}[\"'`])"
     r"|(?<=[\"'])[ \t]{1,4}(?:value|content|default)[ \t]{0,2}=[ \t]{0,2}"
     r"|(?<=[\"'])\s{0,4}/?>\s{0,4}"
     r"|(?<=[\"'])\r?\n\r?\n"
     r"|(?:[ \t][\w:.-]{1,40}=[\"'][^\"'<>\n]{0,80}[\"']){0,3}>\s{0,16}"
+    r"|\((?:[\w.]{1,40},[ ]?)?(?=(?i:[bruf]{0,2})\\{0,4}[\"'`])"
+    r"|[ \t](?:for|of)[ \t][^\s:=]{1,64}[ \t](?:is|was)[ \t]{1,2}(?!=)(?=\S)"
     r"|(?<![\"'`])[ \t]{1,4}(?:(?:is|was|to)[ \t]{1,2}(?!=))?(?=[^\s=:])))"
 )
 _QUOTED = (
-    r"(?P<open>\\{0,4}[\"'`]|&quot;|%22"
-    r"|&\#39;)(?P<inner>(?:(?!(?P=open))[^\n\\]|\\(?!\\{0,3}[\"'`])[^\n]|(?!"
+    rf"(?:(?i:[brufnl]|rb|br|fr|u8)|[@$&]{{1,2}})?(?P<open>{_QUOTE})"
+    r"(?P<inner>(?:(?!(?P=open))[^\n\\]|\\(?!\\{0,3}[\"'`])[^\n]|(?!"
     r"(?P=open))\\[^\n])*+)"
 )
 _BARE = (
     r"(?:[^\s\"'<>,;&`\\]|[,;&](?!\s|\Z|\"|'|[\w.\- ]{1,40}[=:])|\\(?![nrt\"'\\]))"
     r"{1,4096}+"
 )
-_BRACKETED = r"[\[({][^\[\](){}\n]{0,400}[\])}]?"
+_WRAPPER = (
+    r"(?:new |[&*%])?(?:[A-Za-z_]\w{0,40}(?:(?:\.|::)[A-Za-z_]\w{0,40}){0,4}(?:<\w{1,40}>)?)?"
+    r"(?=[\[({])"
+)
+_WRAPPED_PARTS = (
+    r"\\{0,4}\"(?:[^\"\\]|\\.)*+\"|'(?:[^'\\\n]|\\.)*+'|`[^`]*+`|(?P<open>[\[({])|(?P<close>[\])}])"
+)
+WRAPPED_CHARS_MAX: Final = 800  # of `SecretStr("...")`, from its first bracket to its last
 _MASK = (  # already hidden, to its end
     r"(?:(?:(?i:bearer|basic|digest|token|apikey|negotiate|ntlm|oauth|aws4-hmac-sha256"
     r"|\w{2,12}) {1,2})?\[(?:secret|token|jwt|key|redacted|email|ip|hash|card|phone|id|path|user"
     r"|url)\]|\*{3,})(?![^\s\"'<>,;&)\]}.:!?\\])"
 )
+_CALLED_WORDS = [
+    [word] for word in (*_PASSWORD_WORDS, "secret", "token", "key", "str", "bytes", "credentials")
+]
 _NO_SECRETS = frozenset((
     "yes", "no", "true", "false", "null", "none", "undefined", "nil", "nan", "empty", "missing",
     "required", "invalid", "expired", "unknown", "on", "off", "set", "unset", "not", "is", "was",
@@ -450,15 +478,17 @@ def _value_span(given: str, found: re.Match[str]) -> tuple[int, int] | None:
         return None
     start = found.end()
     spoken = separator[:1] in " \t" and not separator.strip(" \t")
-    worded = separator.strip(" \t") in {"is", "was", "to"}
+    worded = separator.strip(" \t").endswith(("is", "was", "to"))
+    if separator.startswith("(") and _words(key)[-1:] not in _CALLED_WORDS:
+        return None  # `TokenNotFound("...")` says something, `set_password("...")` sets it
     quoted = rx(_QUOTED).match(given, start)
     if quoted and quoted["inner"]:
         start, end = quoted.span("inner")
     else:
         if rx(_MASK).match(given, start):
             return None
-        bracketed = rx(_BRACKETED).match(given, start)
-        end = bracketed.end() if bracketed else start
+        wrapper = rx(_WRAPPER).match(given, start)
+        end = _closing(given, wrapper.end()) if wrapper else start
         bare = rx(_BARE).match(given, end)
         end += len(bare[0].rstrip(")]}.:")) if bare else 0
         if end == start:
@@ -468,6 +498,17 @@ def _value_span(given: str, found: re.Match[str]) -> tuple[int, int] | None:
         spoken_secret = _SPOKEN_WORDS.intersection(_words(key)) and _looks_secret(value)
         return (start, end) if spoken_secret or _looks_random(value) else None
     return (start, end) if _is_secret_value(key, value, strength, found) else None
+
+
+def _closing(given: str, start: int) -> int:
+    """Return where the bracket that opens at `start` is closed, or else where its line ends."""
+    depth = 0
+    for part in rx(_WRAPPED_PARTS).finditer(given, start, start + WRAPPED_CHARS_MAX):
+        depth += bool(part["open"]) - bool(part["close"])
+        if depth == 0:
+            return part.end()
+    line_end = given.find("\n", start, start + WRAPPED_CHARS_MAX)
+    return line_end if line_end > start else min(len(given), start + WRAPPED_CHARS_MAX)
 
 
 def _is_a_parser_talking(given: str, found: re.Match[str]) -> bool:
@@ -520,6 +561,102 @@ def _looks_random(value: str) -> bool:
 def _mixed(part: str) -> int:
     """Count how often digits and letters change places: names do it once or twice."""
     return len(rx(r"(?<=\d)(?=[A-Za-z])|(?<=[A-Za-z])(?=\d)").findall(part))
+
+
+# Secrets that stand further from their key --------------------------------------------------------
+
+NAME_KEYS: Final = (
+    "name", "key", "field", "header", "variable", "var", "env", "param", "parameter", "property",
+)  # fmt: skip
+VALUE_KEYS: Final = ("value", "val", "content", "data", "default")
+_NAME_VALUE = (
+    rf"(?i:(?P<head>(?<![\w$-])(?:{'|'.join(NAME_KEYS)})"
+    rf"{_QUOTE}?[ \t]{{0,4}}[:=>][ \t]{{0,4}}{_QUOTE}?(?P<key>[\w.$-]{{1,128}}+)"
+    rf"{_QUOTE}?(?:</\w{{1,20}}>)?"
+    rf"(?:(?!\b(?:name|key)\b)[^{{}}]){{0,120}}?(?<![\w$-])(?:{'|'.join(VALUE_KEYS)})"
+    rf"{_QUOTE}?[ \t]{{0,4}}[:=>][ \t]{{0,4}}))"
+    rf"(?P<value>(?P<open>{_QUOTE})(?:(?!(?P=open))[^\n\\]|(?!(?P=open))\\[^\n])*+|[^\s,;<>{{}}\"'\\]{{1,4096}}+)"
+)
+_VALUE_NAME = (
+    rf"(?i:(?P<head>(?<![\w$-])(?:{'|'.join(VALUE_KEYS)})"
+    rf"{_QUOTE}[ \t]{{0,4}}[:=][ \t]{{0,4}})"
+    rf"(?P<value>(?P<open>{_QUOTE})(?:(?!(?P=open))[^\n\\]|(?!(?P=open))\\[^\n]){{0,400}}+)"
+    rf"(?P<tail>(?P=open)\s{{0,8}},\s{{0,8}}{_QUOTE}(?:{'|'.join(NAME_KEYS)})"
+    rf"{_QUOTE}[ \t]{{0,4}}[:=][ \t]{{0,4}}{_QUOTE}(?P<key>[\w.$-]{{1,128}}+)))"
+)
+
+
+def _hide_named_value(found: re.Match[str]) -> str:
+    """Hide the value in `name: DB_PASSWORD, value: x`, in this order or the other."""
+    value = found["value"][len(found["open"] or "") :]
+    if not value or not is_secret_key(found["key"]) or rx(_MASK).match(value):
+        return found[0]
+    return f"{found['head']}{found['open'] or ''}{SECRET}{found.groupdict().get('tail') or ''}"
+
+
+_SQL_STRING = r"'(?:[^'\\]|''|\\.)*+(?:'|\Z)|\"(?:[^\"\\]|\"\"|\\.)*+(?:\"|\Z)"
+_SQL_VALUES = (
+    r"(?i:(?P<head>\binto\s{1,8}[^()\n]{1,200}\((?P<columns>[^()]{1,2000})\)\s{0,8}values?\s{0,8}))"
+    rf"(?P<values>(?:\((?:{_SQL_STRING}|[^'\"()]|\([^()]{{0,200}}\))*+\)?[\s,]{{0,8}})++)"
+)
+
+
+def _hide_sql_values(found: re.Match[str]) -> str:
+    """Hide the strings of a row when one of its columns is a secret: which one is hard to tell."""
+    if not any(
+        is_secret_key(column.strip(" \t\n\"`[]'")) for column in found["columns"].split(",")
+    ):
+        return found[0]
+    return found["head"] + rx(_SQL_STRING).sub(f"'{SECRET}'", found["values"])
+
+
+_REDIS_AUTH = r"(?i:(\bredis\w{0,20}\.auth(?:[ \t]{1,4}|\([\"']?)(?!\[secret\])))([^\s\"')]{1,400})"
+
+
+def _hide_redis_auth(found: re.Match[str]) -> str:
+    return found[0] if found[2].lower().strip(".,:;") in _NO_SECRETS else found[1] + SECRET
+
+
+_DATABASE_PORT = r"(?:543\d|6432|6543|3306|1433|1521|27017|6379|26257|5439)"
+_PGPASS = (
+    r"(?<![\w.:/@-])(?![0-9A-Fa-f:]{1,60}+(?![\w.*-]))"
+    r"(?P<head>(?:(?P<host>[\w*-][\w.*-]{0,200}):(?:\d{3,5}|\*)"
+    r":[A-Za-z_*][\w*-]{0,63}:[\w*][\w.*@-]{0,63}:"
+    rf"|(?:[\w-]{{1,64}}:{_DATABASE_PORT}"  # with four fields the host or the port has to say more
+    r"|(?:localhost|\*|[\w-]{1,64}(?:\.[\w-]{1,64}){1,8}):(?:\d{3,5}|\*))"
+    r":[A-Za-z_*][\w*-]{0,63}:))(?!\[secret\])(?P<value>[^\s\"'<>,;:](?:[^\s\"'<>,;])*+)"
+)
+
+
+def _hide_pgpass(found: re.Match[str]) -> str:
+    host = found["head"].split(":", 1)[0]
+    return found[0] if rx(_CODE_FILE).search(host) else found["head"] + SECRET
+
+
+_MNEMONIC = (
+    r"(?i:(?P<head>\b(?:mnemonic|(?:seed|recovery|backup|secret)[ _-]?(?:phrase|words))\w{0,10}"
+    r"[\"']?[ \t]{0,3}[:=][ \t]{0,3}[\"']?))(?P<words>[^\W_][^\n\"'\[\]]{0,2000}+)"
+)
+
+
+def _hide_mnemonic(found: re.Match[str]) -> str:
+    words = found["words"].rstrip(" \t\r)}.,;")
+    few = len(rx(r"[^\W\d_]{2,}").findall(words)) < 3  # noqa: PLR2004 - `mnemonic: checksum mismatch`
+    return found[0] if few else found["head"] + SECRET + found["words"][len(words) :]
+
+
+_TABLE = (
+    r"(?m:^(?P<head>[ \t]*[|\u2502][ \t]*(?P<key>[\w.$-]{1,128}+)[ \t]*[|\u2502][ \t]*)"
+    r"(?P<value>[^|\u2502\s][^|\u2502\n]{0,400}?)(?P<tail>[ \t]*[|\u2502][ \t]*)$)"
+)
+
+
+def _hide_table(found: re.Match[str]) -> str:
+    """Hide the value in a row of a table with two columns."""
+    value = found["value"]
+    if not is_secret_key(found["key"]) or value.lower() in _NO_SECRETS or rx(_MASK).match(value):
+        return found[0]
+    return f"{found['head']}{SECRET}{found['tail']}"
 
 
 _HEADER = (
@@ -734,7 +871,7 @@ def _basename(path: str, segments: list[str]) -> str:
 # People and machines ------------------------------------------------------------------------------
 
 _EMAIL = (
-    r"(?:\"[^\"\n@]{1,64}\"|[\w.!#$&'*+/=^{|}~-]{1,64}|[\w.+%-]{1,64})(?:@|%40|\uff20)"
+    r"(?:\"[^\"\n@]{1,64}\"|(?:[\w.!#$&*+/=^{|}~-]|(?<=\w)'(?=\w)){1,64}|[\w.+%-]{1,64})(?:@|%40|\uff20)"
     r"(?:(?:[^\W_](?:[\w-]{0,62})\.){1,8}(?!(?:png|jpe?g|gif|svg|webp|ico|[cm]?js|[cm]?ts"
     r"|jsx|tsx|vue|svelte|html?|css|java|kt|cs)\b)(?!(?:rs|py|rb)\b:\d)(?:[^\W\d_]{2,24}"
     r"|xn--[\w-]{2,40})(?![\w])"
@@ -920,6 +1057,7 @@ def _hide_after_keyword(found: re.Match[str]) -> str:
 
 
 _DIGIT_NEEDS = tuple("0123456789")
+_VALUE_NEEDS = ("val", "content", "data", "default")
 
 RULES: Final[tuple[Rule, ...]] = (
     Rule("private_key", _replacing(_PEM, "[key]"), ("private key",)),
@@ -936,6 +1074,13 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("command_password", _replacing(_COMMAND_LOGIN, r"\1\2[secret]"), (" -", " /user")),
     Rule("sql_password", _replacing(_SQL_LOGIN, r"\1[secret]"), (" by", "password")),
     Rule("netrc", _replacing(_NETRC, r"\1[secret]"), ("login",)),
+    Rule("sql_values", _asking(_SQL_VALUES, _hide_sql_values), ("into",)),
+    Rule("redis_auth", _asking(_REDIS_AUTH, _hide_redis_auth), ("redis",)),
+    Rule("pgpass", _asking(_PGPASS, _hide_pgpass), (":",)),
+    Rule("mnemonic", _asking(_MNEMONIC, _hide_mnemonic), ("mnemonic", "phrase", "words")),
+    Rule("table", _asking(_TABLE, _hide_table), ("|", "\u2502")),
+    Rule("name_value", _asking(_NAME_VALUE, _hide_named_value), _VALUE_NEEDS),
+    Rule("value_name", _asking(_VALUE_NAME, _hide_named_value), _VALUE_NEEDS),
     Rule("key_value", _hide_values),
     Rule("userinfo", _replacing(_USERINFO, "[secret]@"), ("@",)),
     Rule("login_at_host", _replacing(_LOGIN_AT, r"\g<head>[user]"), ("@",)),
@@ -973,5 +1118,6 @@ def names_itself(word: str) -> bool:
         rx(_JWT).search(word)
         or _vendor().search(word)
         or rx(_IPV4).sub(_hide_ipv4, word) != word
+        or rx(_PGPASS).sub(_hide_pgpass, word) != word
         or without_cards(word) != word
     )

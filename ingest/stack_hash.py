@@ -1,8 +1,9 @@
 """One fault, one hash: names an error's group from its stack trace; stores and logs nothing.
 
 A hash is made of every exception in the chain. Each gives its type, its innermost in-app frames
-and the template of its message's first line. A frame is a function plus (Python, JavaScript, Go) a
-file stem: no line, column, directory, query, argument or address. Java, Rust and C# names are
+and the template of its message's first line, taken after scrubbing: a secret is no part of a hash,
+and a scrubbed trace has the hash of the raw one. A frame is a function plus (Python, JavaScript,
+Go) a file stem: no line, column, directory, query, argument or address. Java, Rust and C# names are
 qualified, so there the file is left out, and a build without debug symbols keeps its group.
 
 What is in-app
@@ -37,6 +38,7 @@ __all__ = [
     "HASH_VERSION",
     "STACK_CHARS_MAX",
     "Explanation",
+    "both_ends",
     "culprit",
     "explain",
     "message_template",
@@ -48,7 +50,12 @@ HASH_VERSION: int = 1
 STACK_CHARS_MAX: Final = 96_000  # half from the start, half from the end: both ends name a fault
 LINE_CHARS_MAX: Final = 1_000
 HEADING_CHARS_MAX: Final = 40
+CUT_WORD_CHARS_MAX: Final = 512  # a word cut by that limit goes, as in `ingest.scrub`
 MESSAGE_CHARS_MAX: Final = 2_000
+HEAD_CHARS_MAX: Final = (
+    8_192  # of a message's first lines that are scrubbed; as many as scrub reads
+)
+SCRUBBED_CHARS_MAX: Final = 500  # of a scrubbed message that counts; as many as scrub keeps
 TEMPLATE_CHARS_MAX: Final = 240
 FRAMES_MAX: Final = 5  # innermost in-app frames; about what survives in 2 KB of a Python trace
 LIBRARY_FRAMES_MAX: Final = 3  # fewer, because they count only when nothing in-app is left
@@ -58,6 +65,7 @@ CYCLE_WINDOW_FRAMES: Final = (
 )
 CHAIN_MAX: Final = 12  # different causes, those nearest to the root
 FAULTS_MAX: Final = 256  # exceptions read, equal ones included
+MESSAGES_CACHED_MAX: Final = 256  # scrubbing costs 50 to 230 us and messages repeat
 FRAMES_CACHED_MAX: Final = 4_096  # the same frames come again: 1.2x (Python) to 2.7x (JS) faster
 GENERIC_DEPTH_MAX: Final = 8
 TEMPLATE_PASSES_MAX: Final = 8  # masking is repeated until nothing changes; two passes are usual
@@ -143,11 +151,14 @@ def explain(stack_trace: str, *, error_type: str = "", message: str = "") -> Exp
     text = _text(stack_trace)
     language, faults = _parse(text)
     outer = faults[0] if faults else Fault()
-    outer.type = _text(error_type).strip() or outer.type
     outer.message = _text(message) or outer.message
     if not faults:
         outer.message = outer.message or text
         faults = [outer]
+    for fault in faults:
+        _hide_secrets(fault)
+    given_type = _text(error_type).strip()
+    outer.type = _without_secrets(given_type) if given_type else outer.type
 
     chosen = [_chosen(fault, language) for fault in faults]
     templates = [_wording(fault, language) for fault in faults]
@@ -251,12 +262,23 @@ def _text(value: object) -> str:
     """Take whatever a client sent as text, cut to `STACK_CHARS_MAX`."""
     if isinstance(value, bytes | bytearray):
         value = bytes(value[: 4 * STACK_CHARS_MAX]).decode("utf-8", "replace")
-    text = "" if value is None else value if isinstance(value, str) else str(value)
-    if len(text) > STACK_CHARS_MAX:
-        start, end = text[: STACK_CHARS_MAX // 2], text[-STACK_CHARS_MAX // 2 :]
-        start = start[: start.rfind("\n")] if "\n" in start else start  # no line is cut in two
-        text = start + "\n" + end[end.find("\n") + 1 :]
-    return text
+    return both_ends("" if value is None else value if isinstance(value, str) else str(value))
+
+
+_FRAME_START = Lazy(r'.*\bFile "|\s*at [^\s/]|\s*\d+: |[^\s()][^()]*\(|[^@]*@')
+_HALF_FRAME_LINES = 3  # at most, at the start of the second half
+
+
+def both_ends(text: str) -> str:
+    """Cut a long trace to `STACK_CHARS_MAX`: both its ends, in whole lines and whole frames."""
+    if len(text) <= STACK_CHARS_MAX:
+        return text
+    start, end = text[: STACK_CHARS_MAX // 2], text[-STACK_CHARS_MAX // 2 + 1 :]
+    start = start[: start.rfind("\n")] if "\n" in start else start
+    end = end[end.find("\n") + 1 :]
+    lines = end.split("\n", _HALF_FRAME_LINES)
+    whole = (at for at, line in enumerate(lines) if _FRAME_START.match(line[:LINE_CHARS_MAX]))
+    return f"{start}\n" + "\n".join(lines[next(whole, 0) :])
 
 
 def _parse(text: str) -> tuple[str, list[Fault]]:
@@ -276,10 +298,21 @@ def _parse(text: str) -> tuple[str, list[Fault]]:
 def _lines(text: str) -> list[str]:
     if "\x1b" in text:
         text = _ANSI.sub("", text)
-    lines = [line.rstrip("\r")[:LINE_CHARS_MAX] for line in text.split("\n")]
+    lines = [_line(line.rstrip("\r")) for line in text.split("\n")]
     if lines and _CONTAINER_PREFIX.match(lines[0]):
         lines = [_CONTAINER_PREFIX.sub("", line, count=1) for line in lines]
     return lines
+
+
+def _line(line: str) -> str:
+    """Cut a long line between words, where `ingest.scrub` cuts it too."""
+    if len(line) <= LINE_CHARS_MAX:
+        return line
+    head = line[:LINE_CHARS_MAX]
+    if line[LINE_CHARS_MAX].isspace():
+        return head
+    word = max(head.rfind(edge) for edge in " \t,;&") + 1
+    return head[:word] if word > LINE_CHARS_MAX - CUT_WORD_CHARS_MAX else head
 
 
 def _basename(path: str) -> str:
@@ -1098,6 +1131,40 @@ def message_template(message: str) -> str:
             break
         text = masked
     return text
+
+
+_HEAD = Lazy(r"[^\r\n]*(?:[\r\n]\s*[^\r\n]*){0,2}")  # the lines `_first_line` looks at
+
+
+def _hide_secrets(fault: Fault) -> None:
+    """Scrub type and message as one line: that is how they stand in a trace that is scrubbed."""
+    head = _HEAD.match(fault.message[:HEAD_CHARS_MAX].strip())[0]  # type: ignore[index]
+    before = f"{fault.type}: " if fault.type and head else fault.type
+    scrubbed = _without_secrets(before + head)
+    if scrubbed.startswith(before):
+        message = scrubbed[len(before) :]
+    else:  # the type was one, or held one
+        fault.type, _, message = scrubbed.partition(": ")
+    if _names_a_secret(fault.type):  # `BadPassword: hunter`: scrubbing knows by the type alone
+        message = ""
+    elif len(message) > SCRUBBED_CHARS_MAX:
+        message = _without_secrets(message, short=True)
+    fault.message = message if message.strip(" \t~^") else ""  # `~`: a home, read as a caret line
+
+
+@lru_cache(maxsize=MESSAGES_CACHED_MAX)
+def _without_secrets(said: str, *, short: bool = False) -> str:
+    if not said:
+        return said
+    from ingest import scrub  # noqa: PLC0415 - it imports this module
+
+    return scrub.text(said, limit=SCRUBBED_CHARS_MAX if short else HEAD_CHARS_MAX)
+
+
+def _names_a_secret(kind: str) -> bool:
+    from ingest.scrub_rules import is_secret_key  # noqa: PLC0415 - loaded with `ingest.scrub`
+
+    return is_secret_key(kind)
 
 
 def _first_line(message: str) -> str:
