@@ -91,7 +91,6 @@ class Client:
     def track(
         self,
         name: str | Event = "",
-        /,
         *,
         user_id: str | None = None,
         user_id_hash: str | None = None,
@@ -195,7 +194,6 @@ class Client:
     def trace(
         self,
         name: str,
-        /,
         *,
         metadata: Mapping[str, Any] | None = None,
         **more: Any,  # noqa: ANN401 - who, and more metadata

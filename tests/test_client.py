@@ -230,9 +230,9 @@ def test_an_event_may_be_tracked_as_an_object_and_pays_when_it_says_so(home):
 
 def test_metadata_may_be_called_like_an_argument_of_ours(home):
     with client(home) as made:
-        with made.trace("rag", result_count=5, success=False, name="n", took_ms=1):
+        with made.trace(name="rag", result_count=5, success=False, took_ms=1):
             pass
-        made.track("x", name="n", self="s", results_count=1)
+        made.track(name="x", results_count=1)
         made.instrument("info", "m", event="x", error=ValueError("v"), severity="warning")
         made.error("no answer", error_type="Timeout")
 
