@@ -255,6 +255,7 @@ def test_a_copied_link_shows_a_colleague_the_same_numbers(page, browser, app):
         assert numbers(colleague) == numbers(page)
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_the_metrics_give(page, app, demo):
     visit(page, f"{app}/overview?span=custom&from=2026-02-01&to=2026-02-28&tier=free")
     filters = Filters.from_query("from=2026-02-01&to=2026-02-28&tier=free")
@@ -341,6 +342,7 @@ def test_live_shows_an_event_written_to_the_log_without_a_reload(browser, tmp_pa
         expect(page.locator("[data-testid=stMetricValue]").first).to_have_text("2", timeout=SLOW_MS)
 
 
+@pytest.mark.slow
 def test_data_that_ended_long_ago_says_so_and_shows_its_last_days(page, app):
     visit(page, f"{app}/overview")
 

@@ -256,6 +256,7 @@ def dealings(nest: Nest, home: Path) -> int:
     return seen
 
 
+@pytest.mark.slow
 def test_a_kill_between_two_dealings_with_the_disk_loses_nothing(nest, home):
     points = range(1, dealings(nest, home) + 1)
     check_points(nest, home, sorted(random.Random(3).sample(points, POINTS_EVERYDAY)))

@@ -372,6 +372,7 @@ def by_hand(
     return spent, [min(rows[j][2] for j in run[: k + 1]) for k in range(len(run))]
 
 
+@pytest.mark.slow
 @settings(max_examples=250, deadline=None)
 @given(
     rows=st.lists(

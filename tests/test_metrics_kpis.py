@@ -300,6 +300,7 @@ def second_opinion(  # noqa: C901, PLR0912 - the definitions read once, from top
     }
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(
     rows=st.lists(

@@ -890,6 +890,7 @@ def test_a_vendors_token_is_known_by_its_form_alone(vendor: str, form: str) -> N
     assert text(f"call to {token} ended") == "call to [token] ended" or "[jwt]" in text(token)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vendor", list(VENDOR_FORMS))
 @pytest.mark.parametrize("around", ["x={}", "'{}'", "a\n{}", "[{}],", "Bearer%20{}", "({})"])
 def test_a_vendors_token_vanishes_wherever_it_stands(vendor: str, around: str) -> None:

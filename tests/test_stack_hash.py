@@ -90,6 +90,7 @@ def test_line_numbers_do_not_count(report: dict) -> None:
     assert hashed({**report, "stack": moved}) == hashed(report)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("report", TRACES)
 @pytest.mark.parametrize("home", ["/Users/zoë.smith", "/root", "~", "/mnt/c/Users/bob"])
 def test_the_home_directory_does_not_count(report: dict, home: str) -> None:
@@ -999,6 +1000,7 @@ def test_a_message_with_a_secret_has_the_hash_of_its_scrubbed_form(report: dict)
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", SAYING)
 @pytest.mark.parametrize("message", SECRETS)
 def test_a_trace_whose_message_holds_a_secret_has_the_hash_of_its_scrubbed_form(
