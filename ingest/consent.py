@@ -53,8 +53,8 @@ OFF_HERE: Final = Consent(
 
 def resolve(environ: Mapping[str, str], home: Path) -> Consent:
     """Return what the environment and the home's telemetry.json allow."""
-    enabled, decided_by, reason = _enabled(environ, home)
-    config, _ = _config(home)
+    config, trouble = _config(home)
+    enabled, decided_by, reason = _enabled(environ, home / CONSENT_FILE, config, trouble)
     errors = _switch(environ, TELEMETRY_ERRORS, config.get("errors"), default=True)
     send = _switch(environ, TELEMETRY_SEND, config.get("send"), default=False)
     return Consent(enabled, enabled and errors, enabled and send, decided_by, reason)
@@ -70,15 +70,15 @@ def explain(environ: Mapping[str, str], home: Path) -> str:
     return f"Telemetry is on: {found.reason}. It {where}.{errors}"
 
 
-def _enabled(environ: Mapping[str, str], home: Path) -> tuple[bool, str, str]:
+def _enabled(
+    environ: Mapping[str, str], path: Path, config: Mapping[str, Any], trouble: str
+) -> tuple[bool, str, str]:
     wish = environ.get(DO_NOT_TRACK, "").strip()
     if wish.lower() not in _NO_TO_DO_NOT_TRACK:
         return False, DO_NOT_TRACK, f"the environment says {DO_NOT_TRACK}={wish}"
     wish = environ.get(TELEMETRY, "").strip()
     if wish:
         return _is_yes(wish), TELEMETRY, f"the environment says {TELEMETRY}={wish}"
-    config, trouble = _config(home)
-    path = home / CONSENT_FILE
     if trouble:  # somebody wrote the file, most likely to say no
         return False, CONSENT_FILE, f"{path} cannot be read ({trouble}); mend or remove it"
     for key in ("enabled", "telemetry"):

@@ -140,7 +140,8 @@ class Preparer:
         """Return the event and the trace of a call, which share everything but their names."""
         at_s, event, operation, who, result, took_ms, results, metadata = said
         began_s = at_s - took_ms / 1_000
-        if self._sampling is not None:
+        names = self._word(event), self._word(operation)
+        if self._sampling is not None or not all(names):
             went_well = result == "success"
             both = (
                 self.event((at_s, event, who, result, took_ms, metadata, None, None, None)),
@@ -151,8 +152,8 @@ class Preparer:
             return [row for row in both if row is not None]
         who, outcome = self.who(who), self._outcome(result)
         tail = (self._kept_json(metadata, None), self._release, 1.0)
-        happened = (self._new_id(at_s), self._iso(at_s), self._word(event))
-        timed = (self._new_id(began_s), self._iso(began_s), self._word(operation), took_ms)
+        happened = (self._new_id(at_s), self._iso(at_s), names[0])
+        timed = (self._new_id(began_s), self._iso(began_s), names[1], took_ms)
         went = (int(outcome == "success"), None if results is None else _count(results))
         return [
             Row("events", (*happened, *who, outcome, took_ms, *tail)),

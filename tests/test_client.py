@@ -243,6 +243,15 @@ def test_metadata_may_be_called_like_an_argument_of_ours(home):
     assert "sampling is off" in made.explain("context_loaded")
 
 
+def test_a_call_without_an_events_name_keeps_its_trace_and_counts_the_event(home):
+    with client(home) as made:
+        made.called("", "search_context", 12.5, user_id="u1")
+
+    assert dropped(made) == {"invalid": 1}
+    assert rows(home) == []
+    assert [row["operation_name"] for row in rows(home, "traces")] == ["search_context"]
+
+
 def test_one_call_writes_the_local_line_and_the_telemetry(home, caplog):
     failure = RuntimeError("no answer")
     with client(home) as made, caplog.at_level(logging.INFO):
