@@ -41,10 +41,8 @@ class Intake:
 
     def take(self, said: object) -> list[Row]:
         """Return the rows that can be written now; often one, or none yet."""
-        if type(said) is tuple:  # what `track` puts into the buffer
-            return self._event(said)
-        if type(said) is EventSaid:
-            return self._event(said)
+        if type(said) in (tuple, EventSaid):  # `track` puts a plain tuple into the buffer
+            return self._event(cast("EventSaid", said))
         if type(said) is TraceSaid:
             row = self._preparer.trace(said)
             return [] if row is None else [row]

@@ -98,16 +98,15 @@ class Preparer:
         who = self.who(who)
         result = self._outcome(result)
         duration_ms = None if duration_ms is None else _number(duration_ms)
-        weight = 1.0
         if sampled and self._sampling is not None:
             properties = self._properties(metadata, more)
             what = {"event_name": standard_name(name), "result": result}
-            weight = self._weight(event_id, who, duration_ms, properties, **what)
+            weight = self._weight(self._sampling, event_id, who, duration_ms, properties, **what)
             if not weight:
                 return None
             kept = self._json(properties)
         else:
-            kept = self._kept_json(metadata, more)
+            kept, weight = self._kept_json(metadata, more), 1.0
         tail = (result, duration_ms, kept, self._release, weight)
         return Row("events", (event_id, timestamp, name, *who, *tail))
 
@@ -121,13 +120,12 @@ class Preparer:
         who = self.who(said.who)
         success = said.success is None or bool(said.success)
         duration_ms = _number(said.duration_ms)
-        weight = 1.0
         if self._sampling is None:
-            kept = self._kept_json(said.metadata, said.more)
+            kept, weight = self._kept_json(said.metadata, said.more), 1.0
         else:
             properties = self._properties(said.metadata, said.more)
             what = {"operation_name": name, "success": success}
-            weight = self._weight(event_id, who, duration_ms, properties, **what)
+            weight = self._weight(self._sampling, event_id, who, duration_ms, properties, **what)
             if not weight:
                 return None
             kept = self._json(properties)
@@ -298,6 +296,7 @@ class Preparer:
 
     def _weight(
         self,
+        sampling: Sampling,
         event_id: str,
         who: tuple[Any, ...],
         duration_ms: float | None,
@@ -305,8 +304,6 @@ class Preparer:
         **what: object,
     ) -> float:
         """Return what the row stands for; 0 when sampling leaves it out."""
-        if self._sampling is None:
-            return 1.0
         record = what | {
             "event_id": event_id,
             "user_id_hash": who[0],
@@ -314,7 +311,7 @@ class Preparer:
             "duration_ms": duration_ms,
             "metadata": properties,
         }
-        decision = self._sampling.decide(record)
+        decision = sampling.decide(record)
         if decision.keep:
             return decision.weight
         self._counts.sampled_out += 1
