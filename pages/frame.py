@@ -12,7 +12,7 @@ import streamlit as st
 
 import data_access
 from data_access import DataUnavailable
-from pages.components import filters, home, notices, recorder, style
+from pages.components import filters, home, menu, notices, recorder, style
 from pages.components.load import Facts, facts
 from pages.components.view import View, publish
 
@@ -37,23 +37,23 @@ except DataUnavailable as error:
     own_use.met(error)
 
 # 2. Which question?
+home_page = st.Page(
+    menu.PAGES[0].file, title="Betascope", url_path="home", default=True, visibility="hidden"
+)
 page = st.navigation(
-    [
-        st.Page(
-            "overview.py", title="Betascope", url_path="home", default=True, visibility="hidden"
-        ),
-        st.Page("overview.py", title="Overview", icon=":material/monitoring:", url_path="overview"),
-        st.Page(
-            "closed_beta.py", title="Closed beta", icon=":material/lock:", url_path="closed-beta"
-        ),
-        st.Page(
-            "open_beta.py", title="Open beta", icon=":material/lock_open:", url_path="open-beta"
-        ),
-        st.Page("tiers.py", title="Tiers", icon=":material/stacks:", url_path="tiers"),
-        st.Page("errors.py", title="Errors", icon=":material/bug_report:", url_path="errors"),
-        st.Page("latency.py", title="Latency", icon=":material/speed:", url_path="latency"),
-        st.Page("pipeline.py", title="Pipeline", icon=":material/plumbing:", url_path="pipeline"),
-    ]
+    {"": [home_page]}
+    | {
+        heading: [
+            st.Page(
+                entry.file,
+                title=entry.title,
+                icon=f":material/{entry.icon}:",
+                url_path=entry.address,
+            )
+            for entry in entries
+        ]
+        for heading, entries in menu.SECTIONS.items()
+    }
 )
 with st.sidebar:
     choice = filters.sidebar(known, now=now, today=today)

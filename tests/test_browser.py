@@ -30,6 +30,7 @@ from playwright.sync_api import (
 from data_access import Filters, scan
 from data_access import metrics as metric
 from ingest.demo import write_demo
+from pages.components import menu
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +40,7 @@ pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parent.parent
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-PAGES = ("overview", "closed-beta", "open-beta", "tiers", "errors", "latency", "pipeline")
+PAGES = tuple(entry.address for entry in menu.PAGES)
 START_S = 60
 SLOW_MS = 60_000
 TRIES_MAX = 5

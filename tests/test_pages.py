@@ -13,12 +13,13 @@ from streamlit.testing.v1 import AppTest
 
 from data_access.metrics import METRICS
 from pages.components import home as homes
+from pages.components import menu
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-PAGES = ("overview", "closed_beta", "open_beta", "tiers", "errors", "latency", "pipeline")
+PAGES = tuple(entry.name for entry in menu.PAGES)
 NOW = datetime.now(UTC).replace(microsecond=0)
 HOSTILE = "**b** <script>x</script> $x$ :smile: [a](http://e) `c` \u202e\n# h"
 TRACEBACK = 'Traceback (most recent call last):\n  File "a.py", line 3, in f\nValueError: no 7'

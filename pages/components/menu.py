@@ -1,0 +1,42 @@
+"""The pages there are: their files, addresses and places in the menu. Nothing else lists them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One page: its file in `pages/`, what the menu calls it, and a Material icon."""
+
+    file: str
+    title: str
+    icon: str
+
+    @property
+    def name(self) -> str:
+        """The file's name without its ending."""
+        return self.file.removesuffix(".py")
+
+    @property
+    def address(self) -> str:
+        """The page's address: the last part of its URL, and the beginning of its own choices."""
+        return self.name.replace("_", "-")
+
+
+# heading in the menu -> pages; the first page of all is the home page
+SECTIONS: Final[dict[str, tuple[Entry, ...]]] = {
+    "The beta": (
+        Entry("overview.py", "Overview", "monitoring"),
+        Entry("closed_beta.py", "Closed beta", "lock"),
+        Entry("open_beta.py", "Open beta", "lock_open"),
+        Entry("tiers.py", "Tiers", "stacks"),
+    ),
+    "Health": (
+        Entry("errors.py", "Errors", "bug_report"),
+        Entry("latency.py", "Latency", "speed"),
+        Entry("pipeline.py", "Pipeline", "plumbing"),
+    ),
+}
+PAGES: Final = tuple(entry for entries in SECTIONS.values() for entry in entries)
