@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 HOME_VARIABLE: Final = "TELEMETRY_HOME"
 HOME_DEFAULT: Final = "telemetry"
 LOG_FILES_MAX: Final = 20_000
+SMALL_GROUP_USERS: Final = 5  # fewer could be recognised by somebody outside the team
 INBOX_FILES_MAX: Final = 1_000
 _LINE_FILES: Final = (".jsonl", ".jsonl.gz")
 
@@ -142,7 +143,8 @@ class Settings:
     """What telemetry.toml says, with defaults for what it does not.
 
     `testers` are user hashes; `record_app_use` whether the app records its own use, None when the
-    file does not say; `problems` what in the file could not be used.
+    file does not say; `group_users_min` how many people a group of a breakdown needs to be shown
+    (0: any); `problems` what in the file could not be used.
     """
 
     open_beta_date: date | None = None
@@ -151,6 +153,7 @@ class Settings:
     week_starts_on: str = "monday"
     is_demo: bool = False
     record_app_use: bool | None = None
+    group_users_min: int = SMALL_GROUP_USERS
     problems: tuple[Problem, ...] = field(default=())
 
 
@@ -177,6 +180,7 @@ def settings(home: str | Path | None = None) -> Settings:
         week_starts_on=_week(raw.get("week_starts_on", "monday"), wrong),
         is_demo=is_demo,
         record_app_use=_switch(raw.get("record_app_use"), wrong),
+        group_users_min=_small_groups(raw.get("small_groups", "hide"), wrong),
         problems=tuple(
             Problem("settings", str(path), f"{name} cannot be used.", "Correct it in the file.")
             for name in wrong
@@ -212,6 +216,14 @@ def _switch(value: object, wrong: list[str]) -> bool | None:
         return value
     wrong.append("record_app_use")
     return None
+
+
+def _small_groups(value: object, wrong: list[str]) -> int:
+    if value == "show":
+        return 0
+    if value != "hide":
+        wrong.append("small_groups")
+    return SMALL_GROUP_USERS
 
 
 def _timezone(value: object, wrong: list[str]) -> str:

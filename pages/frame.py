@@ -12,7 +12,7 @@ import streamlit as st
 
 import data_access
 from data_access import DataUnavailable
-from pages.components import filters, home, menu, notices, recorder, style
+from pages.components import filters, home, menu, notices, options, recorder, style
 from pages.components.load import Facts, facts
 from pages.components.view import View, publish
 
@@ -57,11 +57,17 @@ page = st.navigation(
 )
 with st.sidebar:
     choice = filters.sidebar(known, now=now, today=today)
-    base = str(st.context.url or "").partition("?")[0]
     filters.own_choices()
-    own = {name: st.session_state[name] or "" for name in filters.OWN}
-    link = filters.link(base, choice, **own)
-    filters.copy_link(link)
+    place_of_link = st.container()
+options.begin()
+
+
+def link() -> str:
+    """Return the link to what is shown, once the page has said what it lets one choose."""
+    base = str(st.context.url or "").partition("?")[0]
+    own = [(name, st.session_state[name] or "") for name in filters.OWN]
+    return filters.link(base, choice, [*own, *options.in_link()])
+
 
 # 3. Show it, or say why not.
 if known is None:
@@ -83,13 +89,15 @@ view = View(
     today=today,
     complete=choice.complete and not choice.live,
     latest=choice.latest,
-    link=link,
+    linker=link,
     is_first_look=page.url_path not in seen,
     recorder=own_use,
 )
 publish(view)
 own_use.opened(page.url_path or "overview")
 page.run()
+with place_of_link:
+    filters.copy_link(link)
 for fill in view.pending:
     fill()
 seen.add(page.url_path)

@@ -278,7 +278,7 @@ def test_a_link_writes_its_dates_out():
         latest=datetime(2026, 11, 18),  # noqa: DTZ001 - not read here
         notes=(),
     )
-    url = filters.link("http://x/errors", choice, group="g1", operation="")
+    url = filters.link("http://x/errors", choice, [("group", "g1"), ("operation", "")])
 
     assert url.startswith("http://x/errors?span=custom&from=2026-11-12&to=2026-11-18&tier=paid")
     assert "compare=false" in url

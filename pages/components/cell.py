@@ -17,9 +17,10 @@ from data_access import export
 from pages.components import charts, tables, text
 from pages.components.boundary import alone
 from pages.components.load import spec
+from pages.components.marks import Behind, Mark, choose, chosen, clicked, panel, picker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import plotly.graph_objects as go
 
@@ -41,7 +42,7 @@ class Ask:
 
 
 def ask(metric: str, name: str = "", **options: Any) -> Ask:  # noqa: ANN401 - a metric's own options
-    """Ask for a metric with options."""
+    """Ask for a metric with options; `split` asks for it once per group of a property."""
     return Ask(metric, tuple(options.items()), name or metric)
 
 
@@ -91,6 +92,9 @@ class Cell:
     height: int = charts.HEIGHT
     is_empty: Callable[[Data], bool] | None = None
     on_row: Callable[[pl.DataFrame, int], None] | None = None
+    marks: Callable[[Data], Sequence[Mark]] | None = None
+    at: Callable[[dict[str, Any], Data], str | None] | None = None
+    behind: Callable[[str, Data], Behind] | None = None
 
     @property
     def slug(self) -> str:
@@ -118,7 +122,8 @@ def cell(
     empty : why there may be nothing, and what would fill it.
     more : `note` (below the picture: what is partial), `compare` (load the previous period too),
         `height` of the picture, `is_empty` when "no rows, or only zeros" is not the test,
-        `on_row` what choosing a row of a table does.
+        `on_row` what choosing a row of a table does; `marks` what in the picture one can ask
+        about, `at` which of them a clicked point is, `behind` who that is.
     """
     several = tuple(asks) if isinstance(asks, list) else (asks,)
     made = Cell(title, several, draw, subtitle, alt, empty, **more)
@@ -178,10 +183,39 @@ def _body(view: View, made: Cell, data: Data) -> None:
         if isinstance(drawn, tables.Table):
             _table(view, made, drawn, alt)
         else:
-            st.plotly_chart(drawn, config=charts.CONFIG, alt=alt)
+            _figure(made, drawn, data, alt)
+        if made.marks is not None:
+            picker(made.slug, made.title, made.marks(data), _again)
     note = _words(made.note, data)
     if note:
         st.caption(f":material/info: {note}")
+    token = chosen(made.slug)
+    if made.behind is not None and token is not None:
+        with alone(f"Who is behind “{made.title}”"):
+            panel(view, made.slug, made.behind(token, data), _again)
+
+
+def _figure(made: Cell, drawn: go.Figure, data: Data, alt: str) -> None:
+    """Draw the picture; where it leads to people, a click on a mark chooses it."""
+    at = made.at
+    if at is None:
+        st.plotly_chart(drawn, config=charts.CONFIG, alt=alt)
+        return
+    key = f"chart-{made.slug}"
+
+    def taken() -> None:
+        point = clicked(key)
+        choose(made.slug, at(point, data) if point else None)
+        _again()
+
+    st.plotly_chart(
+        drawn, config=charts.CONFIG, alt=alt, key=key, on_select=taken, selection_mode="points"
+    )
+
+
+def _again() -> None:
+    """Run the whole page once more: what was chosen is in the link, which the frame writes."""
+    st.session_state[_AGAIN] = True
 
 
 def _sample(view: View, made: Cell) -> text.Sample | None:
@@ -198,7 +232,7 @@ def _table(view: View, made: Cell, drawn: tables.Table, alt: str) -> None:
         rows = st.session_state[key]["selection"]["rows"]
         if rows:
             on_row(drawn.frame, rows[0])
-            st.session_state[_AGAIN] = True
+            _again()
 
     tables.show(
         drawn,

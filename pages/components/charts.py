@@ -569,6 +569,36 @@ def heatmap(
     return drawn
 
 
+def targets(
+    drawn: go.Figure,
+    x: Sequence[Any],
+    y: Sequence[Any],
+    tokens: Sequence[str],
+    said: Sequence[str],
+    *,
+    size: int = 24,
+) -> go.Figure:
+    """Lay invisible squares over a picture whose own marks cannot be clicked: heatmaps, Sankeys.
+
+    Each takes over the hover words of what it covers, and tells a click apart by its token
+    (`marks.token_at`).
+    """
+    for trace in drawn.data:
+        trace.update(hoverinfo="skip", hovertemplate=None)
+    drawn.add_scatter(
+        x=list(x),
+        y=list(y),
+        mode="markers",
+        marker={"size": size, "symbol": "square", "opacity": 0},
+        showlegend=False,
+        name="",
+        # Plotly clicks only what it hovers over
+        customdata=[[token, words] for token, words in zip(tokens, said, strict=True)],
+        hovertemplate="%{customdata[1]}<extra></extra>",
+    )
+    return drawn
+
+
 def retention(frame: pl.DataFrame, *, every: str = "1w", most: int = 12) -> go.Figure:
     """Draw the triangle: a row per cohort, a column per period since, the share that came back."""
     peopled = frame.filter(pl.col("cohort_users") > 0)["cohort"]

@@ -15,10 +15,10 @@ import streamlit as st
 
 from data_access.filters import DIMENSIONS, SPAN_DEFAULT, SPANS, VALUE_CHARS_MAX, Filters
 from data_access.window import Window, known_timezone
-from pages.components import text
+from pages.components import menu, text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from pages.components.load import Facts
@@ -33,7 +33,7 @@ LABELS: Final = {
     "events": "Event",
 }
 _PLACE: Final = ("timezone", "week_starts_on")
-OWN: Final = ("group", "operation")  # filters of a single page
+OWN: Final = ("group", "operation", "who")  # filters of a single page, and whom a mark stands for
 _OTHERS: Final = (*OWN, "embed", "embed_options")  # and what Streamlit itself reads
 _PERIODS: Final = {"week": "1w", "month": "1mo"}
 _TRUTH: Final = ("true", "false")
@@ -158,10 +158,14 @@ def _began(today: date, span: str, week_starts_on: str) -> bool:
     return day.period_start(today, every=_PERIODS[span]) == today
 
 
-def link(base: str, choice: Choice, **own: str) -> str:
-    """Return the link that shows exactly this, today and next year."""
-    pairs = {name: str(getattr(choice, name)).lower() for name in ("compare",)}
-    extra = {name: value for name, value in (pairs | own).items() if value not in ("", "true")}
+def link(base: str, choice: Choice, own: Sequence[tuple[str, str]] = ()) -> str:
+    """Return the link that shows exactly this, today and next year.
+
+    `own` are the choices of the page itself, by name.
+    """
+    extra = [(name, value) for name, value in own if value]
+    if not choice.compare:
+        extra.append(("compare", "false"))
     query = choice.filters.to_query()
     return f"{base}?{query}{'&' + urlencode(extra) if extra else ''}"
 
@@ -287,7 +291,8 @@ def ignored(
             notes.append(f"Ignored {name}: {wrong[0][:40]!r} is neither true nor false.")
     names = {"span", "from", "to", "until", *SWITCHES, *_PLACE, *_OTHERS}
     names |= {dimension.query_name for dimension in DIMENSIONS.values()}
-    strange = sorted(set(asked) - names)
+    pages = tuple(f"{page.address}." for page in menu.PAGES)
+    strange = sorted(name for name in set(asked) - names if not name.startswith(pages))
     if strange:
         notes.append(f"Ignored unknown parts of the link: {text.listed(strange)}.")
     return tuple(notes)
@@ -302,11 +307,11 @@ def _week(name: str) -> str:
     return name if name == "sunday" else "monday"
 
 
-def copy_link(url: str) -> None:
+def copy_link(url: Callable[[], str]) -> None:
     """Offer the link that shows exactly this to whoever opens it, whenever."""
     popover = st.popover(
         "Copy link", icon=":material/link:", width="stretch", key="copy-link", on_change="rerun"
     )
     if popover.open:
         popover.caption("Dates are written out, so it shows the same next year.")
-        popover.code(url, language=None, wrap_lines=True)
+        popover.code(url(), language=None, wrap_lines=True)

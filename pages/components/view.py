@@ -43,7 +43,7 @@ class View:
     today: date
     complete: bool  # only days that are over are shown
     latest: datetime  # the end of the data's last hours: now, unless the data ends before
-    link: str
+    linker: Callable[[], str]  # the link to what is shown, with the choices made by then
     is_first_look: bool = True  # of this session at this page: only then do skeletons help
     recorder: Recorder = OFF  # writes down how this page is used, where that is wanted
     pending: list[Callable[[], None]] = field(default_factory=list, compare=False)
@@ -55,6 +55,11 @@ class View:
         return self.filters.window
 
     @property
+    def link(self) -> str:
+        """The link that shows exactly this, today and next year."""
+        return self.linker()
+
+    @property
     def timezone(self) -> str:
         """The timezone of those days."""
         return self.window.timezone
@@ -64,13 +69,24 @@ class View:
         metric: str,
         *,
         before: bool = False,
+        split: str | None = None,
         **options: Any,  # noqa: ANN401 - a metric's own options
     ) -> pl.DataFrame:
-        """Return a finished frame, over the period on show or the one before it."""
+        """Return a finished frame, over the period on show or the one before it.
+
+        With `split`, one of `breakdowns()`, once per group, named in the first column `group`.
+        """
         filters = self.filters.previous() if before else self.filters
         if metric in MEASURES:
             return measured(metric, filters.window, self.version, self.home)
-        return load(metric, filters, self.version, self.home, **options)
+        return load(metric, filters, self.version, self.home, split=split, **options)
+
+    def breakdowns(self) -> list[str]:
+        """Return what numbers can be broken down by here: words for columns, metadata keys."""
+        found = self.facts.choices
+        columns = {"tier": "tiers", "channel": "channels", "stage": "stages"}
+        columns |= {"release": "releases", "project": "projects"}
+        return [name for name, field_name in columns.items() if found.get(field_name)]
 
     def sample(self, *metrics: str | None) -> Sample | None:
         """Return the sample that any of these metrics looks at; None when it is no sample."""

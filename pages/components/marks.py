@@ -1,0 +1,153 @@
+"""From a mark in a picture to the people behind it: click it, or choose it from a list.
+
+What is chosen is in the link as `who=<cell>:<mark>`; the panel below the picture shows the people,
+what they did, and takes them along: as files, as a segment, or one of them to a page of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+import streamlit as st
+
+from data_access import export
+from pages.components import tables, text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pages.components.view import View
+
+MARKS_MAX: Final = 400  # in a list; a reader looks no further
+TOKEN_CHARS_MAX: Final = 150
+HASH_CHARS: Final = 12  # of a pseudonym in a table; exports hold it whole
+WHO: Final = "who"
+_LABELS: Final = {
+    "user_id_hash": "Person",
+    "weight": "Stands for",
+    "user_tier": "Tier",
+    "first_seen": "First seen",
+    "last_seen": "Last seen",
+    "entered_at": "Entered",
+    "steps_reached": "Steps",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Something in a picture one can ask about: its words, and what the link calls it."""
+
+    label: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """Who is behind a mark: a row per person (`user_id_hash` and what to show), and in words."""
+
+    people: pl.DataFrame
+    words: str
+
+
+def chosen(slug: str) -> str | None:
+    """Return the mark of this cell that the link names, or None."""
+    cell, _, token = str(st.session_state.get(WHO) or "").partition(":")
+    return token if cell == slug and token else None
+
+
+def token_at(point: dict[str, Any], _data: object) -> str | None:
+    """Return the mark of a clicked point of `charts.targets`."""
+    customdata = point.get("customdata")
+    return str(customdata[0]) if isinstance(customdata, list) and customdata else None
+
+
+def choose(slug: str, token: str | None) -> None:
+    """Put a mark into the link; None takes it out."""
+    fits = token and len(slug) + len(token) < TOKEN_CHARS_MAX
+    st.session_state[WHO] = f"{slug}:{token}" if fits else ""
+
+
+def clicked(key: str) -> dict[str, Any] | None:
+    """Return the point a reader clicked in the chart with this key; None: clicked it away."""
+    points: list[dict[str, Any]] = st.session_state[key]["selection"]["points"]
+    return points[0] if points else None
+
+
+def picker(slug: str, title: str, marks: Sequence[Mark], after: Callable[[], None]) -> None:
+    """Offer the marks in a list: what a click does, for the keyboard and the screen reader."""
+    labels = {mark.token: mark.label for mark in marks[:MARKS_MAX]}
+    tokens, here, key = list(labels), chosen(slug), f"_pick-{slug}"
+    st.session_state[key] = here if here in labels else None
+
+    def taken() -> None:
+        choose(slug, st.session_state[key])
+        after()
+
+    st.selectbox(
+        f"Who is behind {title}?",
+        tokens,
+        index=None,
+        format_func=lambda token: text.plain(labels.get(token, token), most=120),
+        key=key,
+        on_change=taken,
+        placeholder="Who is behind it? Click a mark, or choose one here",
+        label_visibility="collapsed",
+    )
+
+
+def panel(view: View, slug: str, behind: Behind, after: Callable[[], None]) -> None:
+    """Show who is behind the chosen mark."""
+    people = behind.people
+    with st.container(border=True, key=f"behind-{slug}"):
+        head = st.container(horizontal=True, horizontal_alignment="distribute")
+        head.markdown(f"**{behind.words}**")
+        head.button(
+            "Close",
+            key=f"close-{slug}",
+            icon=":material/close:",
+            type="tertiary",
+            on_click=partial(_close, slug, after),
+        )
+        if people.is_empty():
+            st.caption("Nobody, in this period and with these filters.")
+            return
+        _people(view, people)
+        _take_along(view, slug, people, behind.words)
+
+
+def _close(slug: str, after: Callable[[], None]) -> None:
+    choose(slug, None)
+    after()
+
+
+def _people(view: View, people: pl.DataFrame) -> None:
+    labels = {
+        name: _LABELS.get(name, name.replace("_", " ").capitalize()) for name in people.columns
+    }
+    shown = min(people.height, tables.ROWS_MAX)
+    if shown < people.height:
+        st.caption(f"The first {shown:,} of {people.height:,}; exports hold all.")
+    short = people.with_columns(pl.col("user_id_hash").str.slice(0, HASH_CHARS))
+    tables.show(
+        tables.Table(short, labels, {"weight": "decimal"}, rows=8),
+        timezone=view.timezone,
+        alt=f"The people behind the mark, {text.count(people.height)} rows.",
+    )
+
+
+def _take_along(view: View, slug: str, people: pl.DataFrame, words: str) -> None:
+    about = f"{words}; {text.period_and_filters(view.filters, today=view.today)}"
+    with st.container(horizontal=True):
+        for suffix, (label, write, mime) in export.FORMATS.items():
+            st.download_button(
+                label,
+                data=partial(write, people, about=about),
+                file_name=f"people-{slug}-{view.window.start}-{view.last_shown_day()}.{suffix}",
+                mime=mime,
+                on_click="ignore",
+                type="tertiary",
+                key=f"people-{slug}-{suffix}",
+            )

@@ -1,0 +1,216 @@
+"""A page's own choices, each in the link as `<page>.<name>`: what to compute, never whose data.
+
+They are bound to the URL like the shared filters. Their values are the URL's own tokens, so they
+are readable words (STACK.md 1.10). A choice a link names but the page does not offer is dropped.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import streamlit as st
+
+from data_access.filters import VALUE_CHARS_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pages.components.view import View
+
+VALUES_MAX: Final = 20  # chosen in one list
+WIDTH: Final = 230
+NO_BREAKDOWN: Final = "none"
+_DRAWN: Final = "_options"
+
+Value = str | bool | int | tuple[str, ...]
+
+
+def begin() -> None:
+    """Forget the choices of the page before: the frame calls it once a run."""
+    st.session_state[_DRAWN] = {}
+
+
+def in_link() -> list[tuple[str, str]]:
+    """Return what a link has to say of the choices drawn in this run, defaults left out."""
+    drawn: Mapping[str, Value] = st.session_state.get(_DRAWN, {})
+    found: list[tuple[str, str]] = []
+    for key, default in drawn.items():
+        value = st.session_state.get(key, default)
+        several = tuple(value) if isinstance(value, list) else value
+        if several == default or value is None:
+            continue
+        if isinstance(several, tuple):
+            found += [(key, str(one)) for one in several]
+        else:
+            found.append((key, str(value).lower() if isinstance(value, bool) else str(value)))
+    return found
+
+
+def choose(
+    page: str,
+    name: str,
+    label: str,
+    values: Sequence[str],
+    default: str,
+    *,
+    help: str | None = None,  # noqa: A002 - Streamlit's word for it
+    width: int = WIDTH,
+) -> str:
+    """Offer one of several values in a list.
+
+    Parameters
+    ----------
+    page : the page's address; with `name` it is the choice's place in the link.
+    values : the tokens the link carries.
+    default : the one not written into links; added to the values when it is not among them.
+    """
+    key = _key(page, name, default)
+    offered = list(values) if default in values else [default, *values]
+    _only(key, offered)
+    chosen: str | None = st.selectbox(
+        label,
+        offered,
+        index=offered.index(default),
+        key=key,
+        bind="query-params",
+        help=help,
+        width=width,
+    )
+    return chosen or default
+
+
+def pills(
+    page: str,
+    name: str,
+    label: str,
+    values: Sequence[str],
+    default: str,
+    *,
+    help: str | None = None,  # noqa: A002 - Streamlit's word for it
+) -> str:
+    """Offer one of a few values side by side."""
+    key = _key(page, name, default)
+    _only(key, values)
+    chosen: str | None = st.segmented_control(
+        label,
+        list(values),
+        default=default,
+        required=True,
+        key=key,
+        bind="query-params",
+        help=help,
+    )
+    return chosen or default
+
+
+def several(
+    page: str,
+    name: str,
+    label: str,
+    values: Sequence[str],
+    default: Sequence[str] = (),
+    *,
+    new: bool = False,
+    help: str | None = None,  # noqa: A002 - Streamlit's word for it
+    placeholder: str | None = None,
+    most: int = VALUES_MAX,
+) -> tuple[str, ...]:
+    """Offer a list of which several can be chosen, in the order chosen; `new`: typed ones too."""
+    key = _key(page, name, tuple(default))
+    asked = st.query_params.get_all(key) if new and key in st.query_params else []
+    kept = [*st.session_state.get(key, ()), *(asked if new else ())]
+    offered = list(dict.fromkeys([*values, *default, *(kept if new else ())]))
+    if any(one not in offered for one in st.session_state.get(key, ())):
+        del st.session_state[key]
+    chosen = st.multiselect(
+        label,
+        offered,
+        default=list(default),
+        key=key,
+        bind="query-params",
+        accept_new_options=new,
+        max_selections=most,
+        help=help,
+        placeholder=placeholder,
+    )
+    return tuple(str(one)[:VALUE_CHARS_MAX] for one in chosen[:most])
+
+
+def switch(
+    page: str,
+    name: str,
+    label: str,
+    default: bool = False,  # noqa: FBT001, FBT002 - the value of a switch is its only word
+    *,
+    help: str | None = None,  # noqa: A002 - Streamlit's word for it
+) -> bool:
+    """Offer yes or no."""
+    key = _key(page, name, default)
+    return bool(st.toggle(label, value=default, key=key, bind="query-params", help=help))
+
+
+def number(  # noqa: PLR0917 - a label, a default and its limits read in this order
+    page: str,
+    name: str,
+    label: str,
+    default: int,
+    low: int,
+    high: int,
+    *,
+    help: str | None = None,  # noqa: A002 - Streamlit's word for it
+) -> int:
+    """Offer a whole number between two others, both included."""
+    key = _key(page, name, default)
+    chosen = st.number_input(
+        label, low, high, default, 1, key=key, bind="query-params", help=help, width=WIDTH
+    )
+    return min(max(int(chosen if chosen is not None else default), low), high)
+
+
+def written(
+    page: str,
+    name: str,
+    label: str,
+    default: str = "",
+    *,
+    help: str | None = None,  # noqa: A002 - Streamlit's word for it
+    placeholder: str | None = None,
+) -> str:
+    """Offer a line to write in."""
+    key = _key(page, name, default)
+    said = st.text_input(
+        label,
+        default,
+        max_chars=VALUE_CHARS_MAX,
+        key=key,
+        bind="query-params",
+        help=help,
+        placeholder=placeholder,
+        width=WIDTH,
+    )
+    return (said or "").strip()[:VALUE_CHARS_MAX]
+
+
+def breakdown(page: str, view: View) -> str | None:
+    """Offer what to break numbers down by; None when they stay whole. Pass it as `split=`."""
+    chosen = choose(
+        page,
+        "by",
+        "Break down by",
+        [NO_BREAKDOWN, *view.breakdowns()],
+        NO_BREAKDOWN,
+        help="The five groups with most people, and the rest as one. A person may be in two.",
+    )
+    return None if chosen == NO_BREAKDOWN else chosen
+
+
+def _key(page: str, name: str, default: Value) -> str:
+    key = f"{page}.{name}"
+    st.session_state.setdefault(_DRAWN, {})[key] = default
+    return key
+
+
+def _only(key: str, values: Sequence[str]) -> None:
+    """Drop a choice that is no longer offered: the data it came from has changed."""
+    if key in st.session_state and st.session_state[key] not in values:
+        del st.session_state[key]

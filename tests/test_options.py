@@ -1,0 +1,73 @@
+"""What a page lets one choose: from the link, into the link, and never something not on offer."""
+
+from __future__ import annotations
+
+from streamlit.testing.v1 import AppTest
+
+
+def a_page() -> None:
+    import streamlit as st  # noqa: PLC0415 - the script of a page, run on its own
+
+    from pages.components import options  # noqa: PLC0415 - the same
+
+    options.begin()
+    found = (
+        options.choose("p", "every", "Every", ["day", "week"], "week"),
+        options.pills("p", "kind", "Kind", ["first", "recurring"], "first"),
+        options.several("p", "steps", "Steps", ["a", "b"], ("a", "b"), new=True),
+        options.switch("p", "later", "Or later"),
+        options.number("p", "least", "At least", 1, 1, 9),
+        options.written("p", "name", "Name"),
+    )
+    st.session_state["found"], st.session_state["link"] = found, options.in_link()
+
+
+def run(**query: str | list[str]) -> AppTest:
+    app = AppTest.from_function(a_page)
+    for name, value in query.items():
+        app.query_params[name.replace("_", ".")] = value
+    app.run()
+    assert not app.exception
+    return app
+
+
+def test_without_a_link_every_choice_is_its_default_and_adds_nothing_to_the_link():
+    app = run()
+
+    assert app.session_state["found"] == ("week", "first", ("a", "b"), False, 1, "")
+    assert app.session_state["link"] == []
+
+
+def test_a_link_sets_every_choice_and_is_written_again():
+    app = run(
+        p_every="day",
+        p_kind="recurring",
+        p_steps=["b", "typed by hand"],
+        p_later="true",
+        p_least="4",
+        p_name="x y",
+    )
+
+    assert app.session_state["found"] == (
+        "day",
+        "recurring",
+        ("b", "typed by hand"),
+        True,
+        4,
+        "x y",
+    )
+    assert app.session_state["link"] == [
+        ("p.every", "day"),
+        ("p.kind", "recurring"),
+        ("p.steps", "b"),
+        ("p.steps", "typed by hand"),
+        ("p.later", "true"),
+        ("p.least", "4"),
+        ("p.name", "x y"),
+    ]
+
+
+def test_what_is_not_on_offer_is_dropped():
+    app = run(p_every="<script>", p_least="400", p_later="perhaps")
+
+    assert app.session_state["found"] == ("week", "first", ("a", "b"), False, 1, "")
