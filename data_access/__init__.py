@@ -11,17 +11,22 @@ from data_access.sources import (
     last_day,
     prepare,
     problems,
+    properties,
     scan,
+    segment_sizes,
     stages,
     version,
 )
+from data_access.team import Note, Segment, notes, segments
 from data_access.window import Window, WindowError
 
 __all__ = [
     "DataUnavailable",
     "Filters",
+    "Note",
     "Pipeline",
     "Problem",
+    "Segment",
     "Settings",
     "Window",
     "WindowError",
@@ -29,10 +34,14 @@ __all__ = [
     "data_as_of",
     "first_day",
     "last_day",
+    "notes",
     "pipeline",
     "prepare",
     "problems",
+    "properties",
     "scan",
+    "segment_sizes",
+    "segments",
     "settings",
     "stages",
     "version",

@@ -26,7 +26,7 @@ from data_access.errors import Problem, counted
 from data_access.frames import empty, typed
 from data_access.lines import FileReader, log_key
 from data_access.manifest import KEY, Manifest, Segment
-from ingest.vocabulary import SETTINGS_FILE, TABLES, parse_time
+from ingest.vocabulary import SEGMENTS_FILE, SETTINGS_FILE, TABLES, TEAM_FOLDER, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -549,6 +549,7 @@ def fingerprint(home: Home) -> str:
         home.database,
         home.database.with_name(home.database.name + "-wal"),
         home.root / SETTINGS_FILE,
+        home.root / TEAM_FOLDER / SEGMENTS_FILE,  # frames are cut by it; notes cut none
         *home.inbox_files(),
         *home.log_files(),
     ]

@@ -12,12 +12,14 @@ from urllib.parse import parse_qsl, urlencode
 
 import polars as pl
 
+from data_access.metadata import METADATA_COLUMN, is_key, json_text
 from data_access.window import Window, WindowError, known_timezone
 from ingest.vocabulary import (
     ALIASES,
     BRANCH_CREATE_NAMES,
     CHANNEL_ALIASES,
     CHANNELS,
+    SEGMENT_NOT,
     TABLES,
     TIERS,
     CortexEventName,
@@ -36,7 +38,7 @@ QUERY_CHARS_MAX: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Dimension:
-    """One filterable property: its name in links and the column it reads.
+    """One thing to filter by: its name in links and the column it reads.
 
     `tables` are those it applies to; `closed` lists the only values it can have, if it is closed.
     """
@@ -57,13 +59,19 @@ DIMENSIONS: Final[dict[str, Dimension]] = {
     "releases": Dimension("release", "release", _ALL),
     "stages": Dimension("stage", "stage", (*_ALL, "sessions"), STAGES),
     "events": Dimension("event", "event_name", ("events",)),
+    "properties": Dimension("where", METADATA_COLUMN, _ALL),  # key:value
+    "segments": Dimension("segment", "user_id_hash", (*_ALL, "sessions")),  # a name, or not NAME
 }
+# not told by a row alone: `scan` knows the people
+OF_PEOPLE: Final = ("stages", "segments")
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
     """A window and, per dimension, the values to keep; an empty tuple keeps everything.
 
+    `properties` are "key:value" of the metadata: any value of one key, and every key. `segments`
+    are names of saved segments, or "not NAME": people in any of the former and none of the latter.
     `notes` says what a link asked for that was ignored; it takes no part in equality, so two
     links that mean the same are the same cache key.
     """
@@ -75,6 +83,8 @@ class Filters:
     releases: tuple[str, ...] = ()
     stages: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
+    properties: tuple[str, ...] = ()
+    segments: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
@@ -101,6 +111,20 @@ class Filters:
         Relative spans are frozen: `from` and `to` are calendar days, both included. A span of
         hours is frozen as its length and the instant it ends with.
         """
+        return urlencode(self._window_pairs() + self._chosen_pairs())
+
+    def chosen_query(self) -> str:
+        """Return the dimensions alone as a query string, for a segment: whenever that was."""
+        return urlencode(self._chosen_pairs())
+
+    def _chosen_pairs(self) -> list[tuple[str, str]]:
+        return [
+            (DIMENSIONS[name].query_name, value)
+            for name, values in self.chosen().items()
+            for value in values
+        ]
+
+    def _window_pairs(self) -> list[tuple[str, str]]:
         window = self.window
         if window.start_at is not None and window.end_at is not None:
             until = window.end_at.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -116,9 +140,7 @@ class Filters:
             pairs.append(("timezone", window.timezone))
         if window.week_starts_on != "monday":
             pairs.append(("week_starts_on", window.week_starts_on))
-        for name, values in self.chosen().items():
-            pairs += [(DIMENSIONS[name].query_name, value) for value in values]
-        return urlencode(pairs)
+        return pairs
 
     @classmethod
     def from_query(
@@ -164,12 +186,28 @@ class Filters:
             kept: list[str] = []
             refused: list[str] = []
             for value in asked.get(dimension.query_name, ())[:VALUES_MAX]:
-                (kept if allowed is None or value in allowed else refused).append(value)
+                (kept if _is_allowed(name, value, allowed) else refused).append(value)
             if refused:
                 shown = ", ".join(repr(value[:40]) for value in refused[:3])
                 notes.append(f"Ignored unknown {dimension.query_name}: {shown}.")
             chosen[name] = tuple(kept)
         return cls(window=window, notes=tuple(notes), **chosen)
+
+    # --- people and metadata ---
+
+    def by_key(self) -> dict[str, list[str]]:
+        """Return the values to keep of each metadata key; what is no key:value keeps nothing."""
+        found: dict[str, list[str]] = {}
+        for pair in self.properties:
+            key, _, value = pair.partition(":")
+            found.setdefault(key if is_property(pair) else "", []).append(value)
+        return found
+
+    def wanted_segments(self) -> tuple[list[str], list[str]]:
+        """Return the names of the segments to keep, and of those to leave out."""
+        names = [one for one in self.segments if not one.startswith(SEGMENT_NOT)]
+        others = [one for one in self.segments if one.startswith(SEGMENT_NOT)]
+        return names, [one.removeprefix(SEGMENT_NOT) for one in others]
 
     # --- SQLite and Polars ---
 
@@ -184,7 +222,7 @@ class Filters:
         clauses = [clause]
         for name, chosen in self.chosen().items():
             dimension = DIMENSIONS[name]
-            if name == "stages" or table not in dimension.tables:
+            if name in (*OF_PEOPLE, "properties") or table not in dimension.tables:
                 continue
             spelled = _spellings(name, chosen)
             clauses.append(f"{dimension.column} IN ({', '.join('?' * len(spelled))})")
@@ -194,14 +232,33 @@ class Filters:
     def predicate(self, table: str) -> pl.Expr | None:
         """Return the exact condition on a frame of `table`, dimensions only; None keeps all.
 
-        The stage is not a column: `scan` joins it.
+        Stages and segments are no columns: `scan` joins them.
         """
         conditions = [
             pl.col(DIMENSIONS[name].column).is_in(list(chosen))
             for name, chosen in self.chosen().items()
-            if name != "stages" and table in DIMENSIONS[name].tables
+            if name not in (*OF_PEOPLE, "properties") and table in DIMENSIONS[name].tables
         ]
+        if table in DIMENSIONS["properties"].tables:
+            conditions += [
+                json_text(key).is_in(values).fill_null(value=False)
+                for key, values in self.by_key().items()
+            ]
         return pl.all_horizontal(conditions) if conditions else None
+
+
+def is_property(text: str) -> bool:
+    """Return whether a text is a metadata key, a colon and a value."""
+    key, colon, value = text.partition(":")
+    return bool(colon and value) and is_key(key)
+
+
+def _is_allowed(name: str, value: str, allowed: Collection[str] | None) -> bool:
+    if name == "properties":  # any may be typed: only the latest rows are looked at for choices
+        return is_property(value)
+    if name == "segments":
+        value = value.removeprefix(SEGMENT_NOT)
+    return allowed is None or value in allowed
 
 
 def since_clause(table: str, since: datetime | None) -> tuple[str, list[object]]:

@@ -27,7 +27,7 @@ from ingest.vocabulary import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 HOME_VARIABLE: Final = "TELEMETRY_HOME"
 HOME_DEFAULT: Final = "telemetry"
@@ -144,7 +144,8 @@ class Settings:
 
     `testers` are user hashes; `record_app_use` whether the app records its own use, None when the
     file does not say; `group_users_min` how many people a group of a breakdown needs to be shown
-    (0: any); `problems` what in the file could not be used.
+    (0: any); `people_lists` whether single people may be listed; `problems` what in the file could
+    not be used.
     """
 
     open_beta_date: date | None = None
@@ -154,6 +155,7 @@ class Settings:
     is_demo: bool = False
     record_app_use: bool | None = None
     group_users_min: int = SMALL_GROUP_USERS
+    people_lists: bool = True
     problems: tuple[Problem, ...] = field(default=())
 
 
@@ -179,8 +181,9 @@ def settings(home: str | Path | None = None) -> Settings:
         timezone=_timezone(raw.get("timezone", "UTC"), wrong),
         week_starts_on=_week(raw.get("week_starts_on", "monday"), wrong),
         is_demo=is_demo,
-        record_app_use=_switch(raw.get("record_app_use"), wrong),
+        record_app_use=_switch("record_app_use", raw, wrong),
         group_users_min=_small_groups(raw.get("small_groups", "hide"), wrong),
+        people_lists=_people_lists(raw, wrong),
         problems=tuple(
             Problem("settings", str(path), f"{name} cannot be used.", "Correct it in the file.")
             for name in wrong
@@ -211,10 +214,11 @@ def _names(value: object, wrong: list[str]) -> tuple[str, ...]:
     return ()
 
 
-def _switch(value: object, wrong: list[str]) -> bool | None:
+def _switch(name: str, raw: Mapping[str, object], wrong: list[str]) -> bool | None:
+    value = raw.get(name)
     if value is None or isinstance(value, bool):
         return value
-    wrong.append("record_app_use")
+    wrong.append(name)
     return None
 
 
@@ -224,6 +228,12 @@ def _small_groups(value: object, wrong: list[str]) -> int:
     if value != "hide":
         wrong.append("small_groups")
     return SMALL_GROUP_USERS
+
+
+def _people_lists(raw: Mapping[str, object], wrong: list[str]) -> bool:
+    """Return whether lists of people are open; what cannot be read was meant to close them."""
+    said = _switch("people_lists", raw, wrong)
+    return "people_lists" not in wrong and said is not False
 
 
 def _timezone(value: object, wrong: list[str]) -> str:

@@ -15,20 +15,23 @@ import polars as pl
 
 from data_access import database
 from data_access.columnar import Snapshot, fingerprint, refresh
-from data_access.errors import Problem, counted
-from data_access.filters import DIMENSIONS, STAGES
+from data_access.errors import DataUnavailable, Problem, counted
+from data_access.filters import DIMENSIONS, STAGES, Filters
+from data_access.found import Found, found_in
 from data_access.home import Home, Settings, open_home, settings
-from data_access.schema import SCHEMAS
+from data_access.metadata import METADATA_COLUMN
+from data_access.schema import SCHEMAS, TIME
+from data_access.team import Segment, segments_of, team_problems
 from ingest.vocabulary import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from data_access.filters import Filters
-
 SNAPSHOTS_MAX: Final = 4  # homes (and their versions) whose state is remembered
 CHOICES_MAX: Final = 500
+PROPERTY_ROWS_MAX: Final = 10_000  # the latest of each table, looked at for metadata keys
+SEGMENTS_DEEP_MAX: Final = 8  # a segment may name another, and that one a third
 PROBLEMS_MAX: Final = 20
 EARLIEST_CLOCK: Final = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST_CLOCK_AHEAD: Final = timedelta(days=1)
@@ -44,6 +47,9 @@ class _State:
     first_seen: pl.DataFrame | None = None
     choices: dict[str, list[str]] = field(default_factory=dict)
     times: pl.DataFrame | None = None
+    found: Found | None = None
+    segments: dict[str, Segment] | None = None
+    people: dict[str, pl.Series] = field(default_factory=dict)  # of a segment, by its name
 
     def is_whole(self) -> bool:
         """Tell whether the copy's files are still there: it may be deleted at any time."""
@@ -112,12 +118,20 @@ def scan(
     if since is not None:
         moment = pl.col(TABLES[table].time_column)
         frame = frame.filter(moment >= pl.lit(since).cast(pl.Datetime("ms", "UTC")))
-    if filters is not None:
-        predicate = filters.predicate(table)
-        if predicate is not None:
-            frame = frame.filter(predicate)
-        if filters.stages and set(filters.stages) != set(STAGES):
-            frame = _of_stage(state, frame, filters.stages[0])
+    return frame if filters is None else _narrowed(state, frame, table, filters)
+
+
+def _narrowed(
+    state: _State, frame: pl.LazyFrame, table: str, filters: Filters, within: tuple[str, ...] = ()
+) -> pl.LazyFrame:
+    """Keep the rows of the chosen dimensions; `within` are the segments being told just now."""
+    predicate = filters.predicate(table)
+    if predicate is not None:
+        frame = frame.filter(predicate)
+    if filters.stages and set(filters.stages) != set(STAGES):
+        frame = _of_stage(state, frame, filters.stages[0])
+    if filters.segments:
+        frame = _of_segments(state, frame, filters, within)
     return frame
 
 
@@ -173,19 +187,92 @@ def _of_stage(state: _State, frame: pl.LazyFrame, stage: str) -> pl.LazyFrame:
     return frame.filter(closed if stage == "closed-beta" else ~closed)
 
 
+def _of_segments(
+    state: _State, frame: pl.LazyFrame, filters: Filters, within: tuple[str, ...]
+) -> pl.LazyFrame:
+    """Keep the rows of people in any of the segments asked for, and in none of those refused."""
+    wanted, refused = filters.wanted_segments()
+    user = pl.col("user_id_hash")
+    if wanted:
+        kept = pl.concat([_people_of(state, name, within) for name in wanted])
+        frame = frame.filter(user.is_in(kept.implode()))
+    for name in refused:
+        others = _people_of(state, name, within)
+        frame = frame.filter(~user.is_in(others.implode()).fill_null(value=False))
+    return frame
+
+
+def _people_of(state: _State, name: str, within: tuple[str, ...] = ()) -> pl.Series:
+    """Return who is in a segment, told from all history whatever else is filtered."""
+    if name in state.people:
+        return state.people[name]
+    if name in within or len(within) >= SEGMENTS_DEEP_MAX:
+        raise DataUnavailable(
+            f"The segment {within[0]!r} asks for itself, by way of {name!r}. Save one of the two "
+            "anew without the other."
+        )
+    segment = _segments(state).get(name)
+    if segment is None:
+        raise DataUnavailable(
+            f"There is no segment {name!r}. Choose another, or save it on the Users page."
+        )
+    if segment.query:
+        people = _matching(state, segment.query, (*within, name))
+    else:
+        people = pl.Series("user_id_hash", segment.users, dtype=pl.String)
+    state.people[name] = people
+    return people
+
+
+def _matching(state: _State, query: str, within: tuple[str, ...]) -> pl.Series:
+    """Return the people with an event that matches; days count only where the query has some."""
+    filters = Filters.from_query(query, timezone=state.settings.timezone)
+    events = _narrowed(state, _everything(state, "events"), "events", filters, within)
+    if "from=" in query and "to=" in query:
+        events = events.filter(filters.window.contains())
+    return events.select(pl.col("user_id_hash").drop_nulls().unique()).collect().to_series()
+
+
+def _segments(state: _State) -> dict[str, Segment]:
+    if state.segments is None:
+        state.segments = segments_of(state.home)
+    return state.segments
+
+
+def segment_sizes(home: str | Path | None = None) -> dict[str, int | None]:
+    """Return how many people each saved segment holds; None for one that cannot be told."""
+    state = _state(home)
+    return {name: _size(state, name) for name in _segments(state)}
+
+
+def _size(state: _State, name: str) -> int | None:
+    try:
+        return _people_of(state, name).len()
+    except DataUnavailable:
+        return None
+
+
 def stages(home: str | Path | None = None) -> tuple[str, ...]:
     """Return the stages this home can tell apart: none without testers and open-beta date."""
-    found = _state(home).settings
-    return STAGES if found.testers or found.open_beta_date else ()
+    return tuple(_stages(_state(home)))
+
+
+def _stages(state: _State) -> list[str]:
+    found = state.settings
+    return list(STAGES) if found.testers or found.open_beta_date else []
 
 
 def choices(home: str | Path | None = None) -> dict[str, list[str]]:
-    """Return, per field of Filters, the values found in the data, most frequent first."""
+    """Return, per field of Filters, the values found in the data, most frequent first.
+
+    Of metadata, the "key:value" of keys with few values among the latest rows; of segments, the
+    names.
+    """
     state = _state(home)
     if not state.choices:
         for name, dimension in DIMENSIONS.items():
-            if name == "stages":
-                state.choices[name] = list(stages(home))
+            if name in _OTHER_CHOICES:
+                state.choices[name] = _OTHER_CHOICES[name](state)
                 continue
             counts = pl.concat(
                 [
@@ -204,6 +291,46 @@ def choices(home: str | Path | None = None) -> dict[str, list[str]]:
                 .to_list()
             )
     return state.choices
+
+
+def _pairs(state: _State) -> list[str]:
+    return list(_found(state).pairs)
+
+
+def _segment_names(state: _State) -> list[str]:
+    return list(_segments(state))
+
+
+_OTHER_CHOICES: Final = {
+    "stages": _stages,
+    "properties": _pairs,
+    "segments": _segment_names,
+}
+
+
+def properties(home: str | Path | None = None) -> tuple[str, ...]:
+    """Return the metadata keys with text or a flag among the latest rows, most frequent first."""
+    return _found(_state(home)).keys
+
+
+def _found(state: _State) -> Found:
+    if state.found is None:
+        state.found = found_in(
+            [_latest_metadata(state, table) for table in ("events", "errors", "traces")]
+        )
+    return state.found
+
+
+def _latest_metadata(state: _State, table: str) -> pl.DataFrame:
+    """Return metadata and how often, of about the latest PROPERTY_ROWS_MAX rows of a table."""
+    days = _times(state).filter(pl.col("table") == table, pl.col("day").is_not_null())
+    newest = days.sort("day", descending=True)
+    enough = newest.filter(pl.col("rows").cum_sum().shift(1, fill_value=0) < PROPERTY_ROWS_MAX)
+    if enough.is_empty():
+        return pl.DataFrame(schema={METADATA_COLUMN: pl.String, "len": pl.UInt32})
+    first = pl.lit(enough["day"].min()).cast(TIME)
+    latest = _everything(state, table).filter(pl.col("timestamp") >= first).select(METADATA_COLUMN)
+    return latest.head(PROPERTY_ROWS_MAX).group_by(METADATA_COLUMN).len().collect()
 
 
 def _times(state: _State) -> pl.DataFrame:
@@ -254,6 +381,7 @@ def problems(home: str | Path | None = None, *, now: datetime | None = None) -> 
     """Return everything that is wrong with the data, worst first, for the app to show."""
     state = _state(home)
     found = [*state.snapshot.problems, *state.settings.problems]
+    found += team_problems(state.home)
     found += _kept_in_database(state)
     found += _odd_clocks(state, now or datetime.now(UTC))
     return found

@@ -54,6 +54,9 @@ LOG_FOLDER: Final = "log"
 INBOX_FOLDER: Final = "inbox"
 COLUMNAR_FOLDER: Final = "columnar"
 PIPELINE_FOLDER: Final = "pipeline"  # what the clients counted: written, sampled, lost and why
+TEAM_FOLDER: Final = "team"  # what the team itself says: never read as telemetry
+NOTES_FILE: Final = "notes.jsonl"
+SEGMENTS_FILE: Final = "segments.jsonl"
 CONSENT_FILE: Final = "telemetry.json"
 SALT_VARIABLE: Final = "TELEMETRY_SALT"  # one salt for the homes of many machines
 DEMO_FILE: Final = "DEMO"  # present when the demo wrote the home; the app then shows its banner
@@ -67,6 +70,12 @@ MESSAGE_CHARS_MAX: Final = 8_192
 STACK_CHARS_MAX: Final = 65_536
 METADATA_CHARS_MAX: Final = 65_536
 QUARANTINE_CHARS_MAX: Final = 2_048
+TEAM_FILE_BYTES_MAX: Final = 32 * 1024 * 1024  # of notes, or of segments
+NOTE_CHARS_MAX: Final = 500
+SEGMENT_NAME_CHARS_MAX: Final = 60
+SEGMENT_USERS_MAX: Final = 20_000
+SEGMENT_QUERY_CHARS_MAX: Final = 4_000
+SEGMENT_NOT: Final = "not "  # before a segment's name in a filter: everybody else
 
 # --- names -----------------------------------------------------------------------------------
 

@@ -177,3 +177,72 @@ def test_the_predicate_keeps_exactly_the_chosen_rows():
 
 def test_every_dimension_is_a_field_of_filters():
     assert set(DIMENSIONS) <= set(Filters.__dataclass_fields__)
+
+
+def test_properties_and_segments_travel_in_the_link():
+    filters = Filters(
+        WINDOW,
+        properties=("ide:vscode", "url:http://x?a=b&c"),
+        segments=("not internal", "payers & co"),
+    )
+
+    again = Filters.from_query(filters.to_query())
+    assert again == filters
+    assert again.by_key() == {"ide": ["vscode"], "url": ["http://x?a=b&c"]}
+    assert again.wanted_segments() == (["payers & co"], ["internal"])
+    assert filters.chosen_query() == filters.to_query().partition("&to=2026-03-10&")[2]
+
+
+@pytest.mark.parametrize(
+    "query", ["where=ide", "where=:x", "where=ide:", "where=a'b:c", "where=" + "k" * 101 + ":v"]
+)
+def test_a_property_that_is_no_key_and_value_is_ignored_with_a_note(query):
+    filters = read(query)
+
+    assert filters.properties == ()
+    assert "where" in filters.notes[0]
+
+
+def test_a_segment_nobody_saved_is_ignored_with_a_note_and_so_is_its_opposite():
+    filters = read("segment=gone&segment=not+gone&segment=not+internal", segments=["internal"])
+
+    assert filters.segments == ("not internal",)
+    assert "'gone', 'not gone'" in filters.notes[0]
+
+
+def test_a_typed_property_need_not_be_among_the_choices():
+    assert read("where=ide:emacs", properties=["ide:vscode"]).properties == ("ide:emacs",)
+
+
+def test_values_of_one_property_add_up_and_each_further_one_narrows():
+    frame = pl.DataFrame(
+        {
+            "event_id": ["1", "2", "3", "4", "5", "6"],
+            "metadata": [
+                '{"ide": "vscode", "auto": true}',
+                '{"ide": "zed", "auto": false}',
+                '{"auto": true}',
+                None,
+                "no json",
+                '{"ide": "zed", "auto": true}',
+            ],
+        }
+    )
+
+    def kept(*properties: str) -> list[str]:
+        predicate = Filters(WINDOW, properties=properties).predicate("events")
+        assert predicate is not None
+        return frame.filter(predicate)["event_id"].to_list()
+
+    assert kept("ide:zed") == ["2", "6"]
+    assert kept("ide:zed", "ide:vscode") == ["1", "2", "6"]
+    assert kept("ide:zed", "ide:vscode", "auto:true") == ["1", "6"]
+    assert kept("no pair") == []
+    assert Filters(WINDOW, properties=("ide:zed",)).predicate("sessions") is None
+
+
+def test_sql_stays_a_superset_of_what_properties_and_segments_keep():
+    plain = Filters(WINDOW, tiers=("paid",))
+    narrowed = Filters(WINDOW, tiers=("paid",), properties=("ide:zed",), segments=("internal",))
+
+    assert narrowed.where("events") == plain.where("events")

@@ -12,6 +12,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from data_access.metrics import METRICS
+from ingest.team import save_segment
 from pages.components import home as homes
 from pages.components import menu
 
@@ -177,6 +178,24 @@ def test_a_deep_link_opens_with_its_filters(full: Path, page: str):
     assert "7 days to" in words(app)
     assert "Only tier free, paid" in words(app)
     assert all(not one.delta for one in app.metric)
+
+
+def test_a_segment_and_a_property_are_filters_like_any_other(full: Path):
+    save_segment(full, "internal", users=["u0"])
+
+    app = run("overview", segment="not internal", where=["ide:none"])
+    assert app.multiselect(key="segment").value == ["not internal"]
+    assert app.multiselect(key="segment").options == ["internal", "not internal"]
+    assert app.multiselect(key="where").value == ["ide:none"]
+    assert "property ide:none; segment not internal" in words(app).replace("\\", "")
+
+
+def test_a_segment_nobody_saved_is_ignored_with_a_note(full: Path):
+    app = run("overview", segment="gone")
+
+    assert not app.error
+    assert "Ignored unknown segment" in words(app)
+    assert app.multiselect(key="segment").value == []
 
 
 def test_a_hostile_link_is_ignored_with_a_note(full: Path):

@@ -27,12 +27,15 @@ from data_access import (
     first_day,
     last_day,
     problems,
+    properties,
     scan,
+    segment_sizes,
     settings,
     version,
 )
 from data_access.home import open_home
 from data_access.schema import SCHEMAS
+from ingest.team import remove_segment, save_segment
 from ingest.vocabulary import read_row
 from ingest.writer import Writer
 from tests.lines import event, many
@@ -530,6 +533,121 @@ def test_the_stage_comes_from_all_history_or_from_the_tester_list(load_lines, ho
     assert choices(home)["stages"] == ["closed-beta", "open-beta"]
 
 
+def narrowed(**chosen) -> Filters:
+    return Filters(WINDOW, **chosen)
+
+
+def test_a_segment_keeps_its_people_in_every_table_and_the_opposite_keeps_the_others(
+    load_lines, home
+):
+    load_lines(
+        event("ada", event_id="1"),
+        event("bob", event_id="2"),
+        event("cy", event_id="3"),
+        {"operation_name": "o", "timestamp": "2026-03-01T00:00:00Z", "user_id_hash": "ada"},
+        {"error_type": "E", "timestamp": "2026-03-01T00:00:00Z", "user_id_hash": "bob"},
+    )
+    save_segment(home, "internal", users=["ada"])
+    save_segment(home, "friends", users=["bob", "nobody"])
+
+    assert ids(home, filters=narrowed(segments=("internal",))) == ["1"]
+    assert ids(home, filters=narrowed(segments=("internal", "friends"))) == ["1", "2"]
+    assert ids(home, filters=narrowed(segments=("not internal",))) == ["2", "3"]
+    assert ids(home, filters=narrowed(segments=("not internal", "not friends"))) == ["3"]
+    assert ids(home, filters=narrowed(segments=("friends", "not internal"))) == ["2"]
+    assert len(ids(home, "traces", filters=narrowed(segments=("internal",)))) == 1
+    assert len(ids(home, "errors", filters=narrowed(segments=("internal",)))) == 0
+    none = scan("sessions", home, filters=narrowed(segments=("not internal",))).collect()
+    assert none.is_empty()
+
+
+def test_a_segment_by_query_is_told_from_all_history_whatever_else_is_filtered(load_lines, home):
+    load_lines(
+        event("ada", event_id="1", at="2025-01-01T00:00:00Z", user_tier="paid"),
+        event("ada", event_id="2", user_tier="free", metadata={"ide": "zed"}),
+        event("bob", event_id="3", user_tier="free", metadata={"ide": "zed"}),
+    )
+    save_segment(home, "payers", query="tier=paid")
+    save_segment(home, "lately", query="tier=paid&span=custom&from=2026-03-01&to=2026-03-31")
+
+    free = narrowed(tiers=("free",), segments=("payers",))
+    assert ids(home, filters=free, since=WINDOW.opens_at) == ["2"]
+    assert ids(home, filters=narrowed(properties=("ide:zed",), segments=("not payers",))) == ["3"]
+    assert ids(home, filters=narrowed(segments=("lately",))) == []
+    assert segment_sizes(home) == {"lately": 0, "payers": 1}
+
+
+def test_a_segment_may_be_made_of_others_but_not_of_itself(load_lines, home):
+    load_lines(event("ada", event_id="1"), event("bob", event_id="2"))
+    save_segment(home, "internal", users=["ada"])
+    save_segment(home, "others", query="segment=not+internal")
+    save_segment(home, "round", query="segment=about")
+    save_segment(home, "about", query="segment=round")
+
+    assert ids(home, filters=narrowed(segments=("others",))) == ["2"]
+    with pytest.raises(DataUnavailable, match="asks for itself"):
+        ids(home, filters=narrowed(segments=("round",)))
+    assert segment_sizes(home) == {"about": None, "internal": 1, "others": 1, "round": None}
+
+
+def test_a_segment_nobody_saved_is_said(load_lines, home):
+    load_lines(event())
+
+    with pytest.raises(DataUnavailable, match="no segment 'gone'"):
+        ids(home, filters=narrowed(segments=("not gone",)))
+
+
+def test_a_segment_that_changes_is_never_answered_from_before(load_lines, home):
+    load_lines(event("ada", event_id="1"), event("bob", event_id="2"))
+    save_segment(home, "s", users=["ada"])
+    assert ids(home, filters=narrowed(segments=("s",))) == ["1"]
+    assert choices(home)["segments"] == ["s"]
+
+    save_segment(home, "s", users=["bob"])
+    assert ids(home, filters=narrowed(segments=("s",))) == ["2"]
+    remove_segment(home, "s")
+    assert choices(home)["segments"] == []
+
+
+def test_a_property_keeps_the_rows_that_say_so_in_every_table(load_lines, home):
+    said = {"timestamp": "2026-03-01T00:00:00Z", "user_id_hash": "u", "metadata": {"ide": "zed"}}
+    load_lines(
+        event(event_id="1", metadata={"ide": "zed"}),
+        event(event_id="2"),
+        said | {"operation_name": "o", "event_id": "3"},
+        said | {"error_type": "E", "event_id": "4"},
+    )
+    zed = narrowed(properties=("ide:zed",))
+
+    assert ids(home, filters=zed) == ["1"]
+    assert ids(home, "traces", filters=zed) == ["3"]
+    assert ids(home, "errors", filters=zed) == ["4"]
+
+
+def test_properties_are_found_in_the_latest_rows_and_keys_with_many_values_are_no_choice(
+    load_lines, home
+):
+    load_lines(
+        *(
+            event(
+                at=f"2026-03-01T10:{number // 60:02}:{number % 60:02}Z",
+                metadata={
+                    "ide": "zed" if number % 3 else "vscode",
+                    "auto": number % 2 == 0,
+                    "tool_name": f"t{number % 20}",
+                    "model": f"m{number}",
+                    "lines_inserted": number,
+                },
+            )
+            for number in range(300)
+        ),
+        event(metadata="{broken"),
+    )
+
+    assert choices(home)["properties"] == ["auto:true", "auto:false", "ide:zed", "ide:vscode"]
+    assert properties(home) == ("auto", "ide", "tool_name")
+
+
 def test_settings_that_cannot_be_used_are_said_and_defaulted(home):
     (home / "telemetry.toml").write_text(
         'timezone = "Mars"\nopen_beta_date = "soon"\ntesters = 3\n'
@@ -537,6 +655,10 @@ def test_settings_that_cannot_be_used_are_said_and_defaulted(home):
     found = settings(home)
     assert (found.timezone, found.open_beta_date, found.testers) == ("UTC", None, ())
     assert len(found.problems) == 3
+
+    (home / "telemetry.toml").write_text('people_lists = "no"\n')
+    assert settings(home).people_lists is False
+    assert len(settings(home).problems) == 1
 
     (home / "telemetry.toml").write_text("= broken")
     assert settings(home).problems[0].kind == "settings"

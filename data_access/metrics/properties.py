@@ -10,13 +10,12 @@ from typing import Final
 
 import polars as pl
 
+from data_access.metadata import is_key, json_text, names_key
 from data_access.metrics.common import MetricError, has_column
 from ingest.vocabulary import CortexEventName
 
 __all__ = ["flag_of", "has_key", "number_of", "property_of", "text_of", "tool_name"]
 
-METADATA_COLUMN: Final = "metadata"
-KEY_CHARS_MAX: Final = 100
 _TRUE: Final = ("true", "1", "yes", "auto", "automatic", "accepted")
 _FALSE: Final = ("false", "0", "no", "manual", "rejected")
 _CALLED: Final = CortexEventName.SERVER_OPERATION_CALLED.value
@@ -32,9 +31,9 @@ def text_of(key: str) -> pl.Expr:
     ------
     MetricError : when no metadata key could be called that.
     """
-    if not 0 < len(key) <= KEY_CHARS_MAX or set(key) & set("'\"\\"):
+    if not is_key(key):
         raise MetricError(f"{key!r} is no metadata key. Use one such as 'ide' or 'tool_name'.")
-    return pl.col(METADATA_COLUMN).str.json_path_match(f"$['{key}']").alias(key)
+    return json_text(key)
 
 
 def number_of(key: str) -> pl.Expr:
@@ -55,11 +54,7 @@ def has_key(*keys: str) -> pl.Expr:
 
     It may be true for a key inside a value; never false for a key that is there.
     """
-    found = [
-        pl.col(METADATA_COLUMN).str.contains(f'"{key}"', literal=True).fill_null(value=False)
-        for key in keys
-    ]
-    return found[0] if len(found) == 1 else pl.any_horizontal(*found)
+    return names_key(*keys)
 
 
 def property_of(frame: pl.LazyFrame, name: str) -> pl.Expr:

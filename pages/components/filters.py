@@ -15,6 +15,7 @@ import streamlit as st
 
 from data_access.filters import DIMENSIONS, SPAN_DEFAULT, SPANS, VALUE_CHARS_MAX, Filters
 from data_access.window import Window, known_timezone
+from ingest.vocabulary import SEGMENT_NOT
 from pages.components import menu, text
 
 if TYPE_CHECKING:
@@ -31,9 +32,21 @@ LABELS: Final = {
     "releases": "Release",
     "stages": "Stage",
     "events": "Event",
+    "properties": "Property",
+    "segments": "Segment",
+}
+HELP: Final = {
+    "properties": (
+        "What an event says about itself, as key:value. The list is out of the latest events; any "
+        "other may be typed. Values of one key add up, each further key narrows."
+    ),
+    "segments": (
+        "People saved by name on the Users page. A name that begins with “not” leaves those "
+        "people out, such as the team's own."
+    ),
 }
 _PLACE: Final = ("timezone", "week_starts_on")
-OWN: Final = ("group", "operation", "who")  # filters of a single page, and whom a mark stands for
+OWN: Final = ("group", "operation", "user", "who")  # of a single page; whom a mark stands for
 _OTHERS: Final = (*OWN, "embed", "embed_options")  # and what Streamlit itself reads
 _PERIODS: Final = {"week": "1w", "month": "1mo"}
 _TRUTH: Final = ("true", "false")
@@ -58,10 +71,12 @@ class Choice:
 def options(facts: Facts | None) -> dict[str, tuple[str, ...]]:
     """Return the values each filter offers; those of a closed set are always all there."""
     found = facts.choices if facts else {}
-    return {
+    offered = {
         name: dimension.closed or tuple(found.get(name, ()))
         for name, dimension in DIMENSIONS.items()
     }
+    offered["segments"] += tuple(f"{SEGMENT_NOT}{name}" for name in offered["segments"])
+    return offered
 
 
 def sidebar(facts: Facts | None, *, now: datetime, today: date) -> Choice:
@@ -212,7 +227,13 @@ def _widgets(offered: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
     for name, dimension in DIMENSIONS.items():
         key = dimension.query_name
         values[key] = st.multiselect(
-            LABELS[name], offered[name], key=key, bind="query-params", placeholder="All"
+            LABELS[name],
+            offered[name],
+            key=key,
+            bind="query-params",
+            placeholder="All",
+            help=HELP.get(name),
+            accept_new_options=name == "properties",
         )
     st.button("Reset", on_click=_reset, icon=":material/restart_alt:", width="stretch")
     return values
@@ -283,7 +304,7 @@ def ignored(
     asked: Mapping[str, Sequence[str]], offered: Mapping[str, Sequence[str]]
 ) -> tuple[str, ...]:
     """Return a note for everything in a link that means nothing here."""
-    known = {name: values for name, values in offered.items() if values}
+    known = {name: values for name, values in offered.items() if values or name == "segments"}
     notes = list(Filters.from_query(dict(asked), known=known).notes)
     for name in SWITCHES:
         wrong = [value for value in asked.get(name, ()) if value.lower() not in _TRUTH]

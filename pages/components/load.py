@@ -44,6 +44,7 @@ class Facts:
 
     settings: Settings
     choices: dict[str, tuple[str, ...]]
+    properties: tuple[str, ...]  # metadata keys to break a number down by
     problems: tuple[Problem, ...]
     first_day: date | None
     last_day: date | None
@@ -124,6 +125,7 @@ def facts(home: str, version: str, today: date) -> Facts:  # noqa: ARG001 - vers
     return Facts(
         settings=settings,
         choices={name: tuple(values[:OPTIONS_MAX]) for name, values in choices.items()},
+        properties=data_access.properties(home),
         problems=tuple(data_access.problems(home)),
         first_day=data_access.first_day(home, timezone=settings.timezone),
         last_day=data_access.last_day(home, timezone=settings.timezone),

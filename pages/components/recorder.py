@@ -2,7 +2,7 @@
 
 They go through `ingest`, like any product's, into a home beside the one on show. It is on for a
 demo and where telemetry.toml says `record_app_use = true`, and off where it says false or where
-the reader's environment forbids telemetry. This is the one file of the pages that writes.
+the reader's environment forbids telemetry. It and `team` are the files of the pages that write.
 """
 
 from __future__ import annotations

@@ -282,6 +282,8 @@ def filtered(filters: Filters) -> str:
         "releases": "release",
         "stages": "stage",
         "events": "event",
+        "properties": "property",
+        "segments": "segment",
     }
     return "; ".join(
         f"{names.get(name, name)} {listed(values)}" for name, values in filters.chosen().items()
