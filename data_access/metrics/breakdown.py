@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from data_access.home import SMALL_GROUP_USERS
+from data_access.metadata import METADATA_COLUMN
 from data_access.metrics.common import (
     KEY,
     MetricError,
@@ -19,7 +20,7 @@ from data_access.metrics.common import (
     users_of,
     weight_of,
 )
-from data_access.metrics.properties import METADATA_COLUMN, has_key, property_of
+from data_access.metrics.properties import has_key, property_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
