@@ -1,6 +1,7 @@
 """What a page may have to catch, and the troubles it shows.
 
 DataUnavailable      nothing can be read: no home, or a path that is not one
+MetricError          a number was asked for with an option it cannot work with
 """
 
 from __future__ import annotations
@@ -10,6 +11,10 @@ from dataclasses import dataclass
 
 class DataUnavailable(RuntimeError):  # noqa: N818 - names the situation
     """There is no data to read. The message says where we looked and what to do next."""
+
+
+class MetricError(ValueError):
+    """An option a metric cannot work with. The message says what to pass instead."""
 
 
 @dataclass(frozen=True, slots=True)

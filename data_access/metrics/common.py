@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import polars as pl
 
+from data_access.errors import MetricError
 from data_access.schema import SCHEMAS, TIME
 from ingest.vocabulary import share_of
 
@@ -83,10 +84,6 @@ _UNITS: Final = {
 }
 _DURATION: Final = re.compile(r"(?:\d{1,9}(?:ms|s|m|h|d|w))+")
 _DURATION_PART: Final = re.compile(r"(\d{1,9})(ms|s|m|h|d|w)")
-
-
-class MetricError(ValueError):
-    """An option a metric cannot work with. The message says what to pass instead."""
 
 
 # --- options ---------------------------------------------------------------------------------
