@@ -214,6 +214,19 @@ _SHIFTS: Final = f"""WITH p AS (SELECT operation_name o, {_DAY} AS day, count(*)
         SELECT o, s.day, s.after / s.before, s.before, s.after, arg_max(release, first_day)
         FROM s LEFT JOIN f ON s.day - first_day IN (0, 1) GROUP BY ALL ORDER BY o"""
 
+# json_extract with a list of paths reads each text once, as our side does
+_MODELS: Final = f"""WITH r AS (SELECT user_id_hash u, result, duration_ms, json_extract_string(
+            metadata, ['provider', 'model', 'tokens_input', 'tokens_output', 'cost_usd']) j
+            FROM events WHERE {_IN} AND (contains(metadata, '"model"') OR
+            contains(metadata, '"tokens_') OR contains(metadata, '"cost_usd"'))),
+        c AS (SELECT u, result, duration_ms, j[1] p, j[2] m, TRY_CAST(j[3] AS DOUBLE) i,
+            TRY_CAST(j[4] AS DOUBLE) o, TRY_CAST(j[5] AS DOUBLE) c FROM r)
+        SELECT p, m, count(*), count(DISTINCT u), sum(i), sum(o), sum(c),
+            count(*) FILTER (result <> 'success'), quantile_cont(duration_ms, [0.5, 0.95]),
+            rank() OVER (ORDER BY count(*) DESC) FROM c
+        WHERE m IS NOT NULL OR i IS NOT NULL OR o IS NOT NULL OR c IS NOT NULL
+        GROUP BY p, m ORDER BY p, m"""
+
 PAIRS: Final[dict[str, Pair]] = {
     "daily active users": Pair(
         "active_users",
@@ -379,6 +392,7 @@ PAIRS: Final[dict[str, Pair]] = {
         "GROUP BY w ORDER BY w",
     ),
     "activation": Pair("activation", _ACTIVATION),
+    "language models": Pair("models", _MODELS),
     "people one by one": Pair(
         "testers",
         f"""WITH e AS (SELECT user_id_hash u, min(timestamp) a, max(timestamp) z,

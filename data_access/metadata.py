@@ -29,8 +29,8 @@ def names_key(*keys: str) -> pl.Expr:
 
     It may be true for a key inside a value; never false for a key that is there.
     """
-    found = [
-        pl.col(METADATA_COLUMN).str.contains(f'"{key}"', literal=True).fill_null(value=False)
-        for key in keys
-    ]
-    return found[0] if len(found) == 1 else pl.any_horizontal(*found)
+    text = pl.col(METADATA_COLUMN)
+    if len(keys) == 1:
+        return text.str.contains(f'"{keys[0]}"', literal=True).fill_null(value=False)
+    any_of = "|".join(pl.escape_regex(key) for key in keys)
+    return text.str.contains(f'"(?:{any_of})"').fill_null(value=False)

@@ -31,10 +31,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
 # the columns a result is sorted by; the first column alone where nothing is said
 KEYS = {
     "activation": ["step"],
+    "by_property": ["value"],
     "context_lifecycle": ["period"],
+    "credits_by_plan": ["period", "plan"],
     "error_shifts": ["event_name", "day"],
     "latency_distribution": ["operation_name", "bucket_from_ms"],
     "latency_heatmap": ["period", "bucket_from_ms"],
+    "models": ["provider", "model"],
+    "observations": ["model", "type"],
     "retention": ["cohort", "period"],
     "sessions": ["user_id_hash", "started_at"],
     "shifts": ["operation_name", "day"],
@@ -49,10 +53,20 @@ COLUMN = re.compile(r"^(?P<name>\w+) : (?P<type>\w+(?:\(\w+\))?)[,;.]")
 listed = pytest.mark.parametrize("spec", METRICS.values(), ids=METRICS)
 
 
+SAID = (
+    *(None, "{}", "{broken", '{"language": "go", "ide": "zed", "version": "1.0"}'),
+    '{"model": "m1", "provider": "p", "tokens_input": 5, "tokens_output": 2, "cost_usd": 0.5}',
+    '{"top_model": "m2", "turns": 3, "outcome_error": 1, "outcome_ok": 2, "total_cost_usd": 2.25}',
+    '{"observations_created": 3, "obs_type_bugfix": 2, "model": "m1", "language": "rust"}',
+    '{"tokens_saved_vs_naive": -20}',
+    '{"plan": "pro", "credits": 500, "language": "python"}',
+)
+
+
 @cache
 def small() -> dict[str, pl.LazyFrame]:
     """Return a few hundred random rows of each table, some sampled, some without a tier."""
-    rng = random.Random(7)
+    rng, words = random.Random(7), random.Random(8)
     names = [name.value for name in CortexEventName]
     users, tiers, hashes = [*"abcdefgh"], ["free", "paid", "trial", "", None], ["g1", "g2", "g3"]
 
@@ -77,6 +91,7 @@ def small() -> dict[str, pl.LazyFrame]:
                     rng.choice(names),
                     result=rng.choice(results),
                     is_paid_user=rng.random() < 0.3,
+                    metadata=words.choice(SAID),
                     **columns(),
                 )
                 for _ in range(400)

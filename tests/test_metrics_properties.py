@@ -8,10 +8,13 @@ from frames import event, events
 
 from data_access.metrics.common import MetricError
 from data_access.metrics.properties import (
+    first_number,
+    first_text,
     flag_of,
     has_key,
     number_of,
     property_of,
+    saying,
     text_of,
     tool_name,
 )
@@ -60,6 +63,33 @@ def test_has_key_is_never_false_for_a_key_that_is_there():
     given = said('{"a": 1}', '{"b":2}', '{"ab": 1}', "", None)
 
     assert read(given, has_key("a", "b")) == [True, True, False, False, False]
+
+
+ORDINARY = ('{"ide": "zed", "n": 1.5}', '{"ide": 12, "n": "7"}', '{"ide": null, "n": true}', "{}")
+AMISS = ("{broken", "[1]", "", None, '{"ide": [1]}', '{"n": 1e999}', '"ide"', '{"a": "\\"ide\\""}')
+
+
+@pytest.mark.parametrize("also", [(), *((one,) for one in AMISS)], ids=str)
+def test_many_keys_at_once_say_what_each_says_alone(also):
+    """One text that is amiss must not change what the others say, nor how many there are."""
+    given = said(*ORDINARY, *also)
+    wanted = [text_of("ide").alias("a"), number_of("n").alias("b")]
+
+    at_once = saying(given, ["ide", "n"]).select(
+        first_text("ide").alias("a"), first_number("n").alias("b")
+    )
+
+    assert (
+        at_once.collect().rows()
+        == given.filter(has_key("ide", "n")).select(wanted).collect().rows()
+    )
+
+
+def test_the_first_key_that_says_something_counts():
+    given = saying(said('{"a": "", "b": "x"}', '{"a": "7", "b": "8"}', '{"b": 2}'), ["a", "b"])
+
+    assert read(given, first_text("a", "b")) == ["x", "7", "2"]
+    assert read(given, first_number("a", "b")) == [None, 7.0, 2.0]
 
 
 @pytest.mark.parametrize("key", ["", "a'b", 'a"b', "a\\b", "k" * 101])

@@ -3,6 +3,9 @@
 from data_access.metrics.active_users import active_users
 from data_access.metrics.activity import activity, hourly, movers, sessions_by_period
 from data_access.metrics.beta import activation, context_lifecycle, testers
+from data_access.metrics.by_property import by_property
+from data_access.metrics.concurrency import concurrent_users
+from data_access.metrics.costs import costs, credits_by_plan, savings_against_naive
 from data_access.metrics.errors import (
     error_groups,
     error_occurrences,
@@ -20,6 +23,7 @@ from data_access.metrics.latency import (
     slowest,
 )
 from data_access.metrics.lifecycle import lifecycle
+from data_access.metrics.models import models, observations
 from data_access.metrics.registry import METRICS
 from data_access.metrics.releases import releases
 from data_access.metrics.retention import retention, retention_users
@@ -53,6 +57,7 @@ __all__ = [
     "active_users",
     "activity",
     "apdex",
+    "by_property",
     "chances_of_means",
     "chances_of_rates",
     "compare_arms",
@@ -60,8 +65,11 @@ __all__ = [
     "compare_means",
     "compare_pairs",
     "compare_rates",
+    "concurrent_users",
     "context_lifecycle",
     "corrected",
+    "costs",
+    "credits_by_plan",
     "days_to_go",
     "error_groups",
     "error_occurrences",
@@ -78,7 +86,9 @@ __all__ = [
     "latency_distribution",
     "latency_heatmap",
     "lifecycle",
+    "models",
     "movers",
+    "observations",
     "people_for_means",
     "people_for_rates",
     "power_of_means",
@@ -90,6 +100,7 @@ __all__ = [
     "retention_users",
     "sample_ratio",
     "sampling",
+    "savings_against_naive",
     "sessions",
     "sessions_by_period",
     "shifts",

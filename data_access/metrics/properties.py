@@ -6,16 +6,31 @@ null, and a value of another type than asked for too: nothing here raises over d
 
 from __future__ import annotations
 
-from typing import Final
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from data_access.metadata import is_key, json_text, names_key
+from data_access.metadata import METADATA_COLUMN, is_key, json_text, names_key
 from data_access.metrics.common import MetricError, has_column
 from ingest.vocabulary import CortexEventName
 
-__all__ = ["flag_of", "has_key", "number_of", "property_of", "text_of", "tool_name"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
+__all__ = [
+    "first_number",
+    "first_text",
+    "flag_of",
+    "has_key",
+    "number_of",
+    "property_of",
+    "saying",
+    "text_of",
+    "tool_name",
+]
+
+SAID: Final = "_said"
 _TRUE: Final = ("true", "1", "yes", "auto", "automatic", "accepted")
 _FALSE: Final = ("false", "0", "no", "manual", "rejected")
 _CALLED: Final = CortexEventName.SERVER_OPERATION_CALLED.value
@@ -55,6 +70,61 @@ def has_key(*keys: str) -> pl.Expr:
     It may be true for a key inside a value; never false for a key that is there.
     """
     return names_key(*keys)
+
+
+def saying(frame: pl.LazyFrame, keys: Sequence[str], *, among: Sequence[str] = ()) -> pl.LazyFrame:
+    """Return the rows with any of the metadata keys; `first_text` and the like then read them.
+
+    All keys are read in one go, which costs what `text_of` costs for a single one. A number is
+    told as short as it goes: 1.0 is "1".
+
+    Parameters
+    ----------
+    among : the keys of which a row has to have one, where others are only read beside them.
+
+    Raises
+    ------
+    MetricError : when no metadata key could be called that.
+    """
+    wanted = {key: text_of(key) for key in keys}  # refuses what is no key
+    texts = pl.col(METADATA_COLUMN).map_batches(
+        partial(_read, wanted=wanted),
+        return_dtype=pl.Struct(dict.fromkeys(wanted, pl.String)),
+        is_elementwise=True,
+    )
+    return frame.filter(has_key(*(among or keys))).with_columns(texts.alias(SAID))
+
+
+def _read(metadata: pl.Series, wanted: dict[str, pl.Expr]) -> pl.Series:
+    """Return the keys of each text as a struct: at once, or where one text is amiss, one by one."""
+    types = pl.Struct(dict.fromkeys(wanted, pl.String))
+    try:
+        found = metadata.str.json_decode(types)
+    except pl.exceptions.ComputeError:  # of a single text that is no JSON object
+        found = None
+    if found is not None and len(found) == len(metadata):
+        return found
+    return (
+        metadata.alias(METADATA_COLUMN)
+        .to_frame()
+        .select(pl.struct(list(wanted.values())))
+        .to_series()
+    )
+
+
+def first_text(*keys: str) -> pl.Expr:
+    """Return the first of the keys that a row of `saying` has, as String; empty ones are none."""
+    said = [pl.col(SAID).struct.field(key).replace("", None) for key in keys]
+    return pl.coalesce(said).alias(keys[0])
+
+
+def first_number(*keys: str) -> pl.Expr:
+    """Return the first of the keys that a row of `saying` has as a finite number; else null."""
+    numbers = [
+        pl.col(SAID).struct.field(key).cast(pl.Float64, strict=False).alias(key) for key in keys
+    ]
+    finite = [pl.when(number.is_finite()).then(number) for number in numbers]
+    return pl.coalesce(finite).alias(keys[0])
 
 
 def property_of(frame: pl.LazyFrame, name: str) -> pl.Expr:

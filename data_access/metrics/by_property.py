@@ -1,0 +1,180 @@
+"""Who uses what: people, sessions and events by language, region, editor, system or version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from data_access.metrics.common import (
+    KEY,
+    WEIGHT,
+    MetricError,
+    distinct_of,
+    event_predicate,
+    has_column,
+    in_memory,
+    reduced,
+    weight_of,
+)
+from data_access.metrics.kpis import person_key, ratio
+from data_access.metrics.properties import first_text, saying
+from data_access.metrics.registry import metric
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from data_access.metrics.common import Event
+    from data_access.window import Window
+
+__all__ = ["OTHER", "by_property"]
+
+OTHER: Final = "other"
+VALUES_MAX: Final = 1_000
+EPSILON: Final = 1e-6
+_COUNTS: Final = ("events", "users", "sessions")
+
+
+@metric("events")
+def by_property(
+    events: pl.LazyFrame,
+    window: Window,
+    *,
+    key: str = "language",
+    most: int = 12,
+    least_users: float = 0,
+    every: str | None = None,
+    channels: Sequence[str] = (),
+    event: Event = None,
+) -> pl.LazyFrame:
+    """Count people, sessions and events by the value of a column or a metadata key.
+
+    Definition
+    ----------
+    Over the events inside the window, or those of `channels` and of `event` only. An event
+    counts under its own value; people and sessions under each value they name, so one may be in
+    two rows. The row without a value holds the events that name none, and the people and
+    sessions who never name one in that time. The share is of all people with such an event, so
+    shares may add up to more than 1.
+
+    The `most` values with most people keep their own row; the rest are "other", counted as one
+    group, and a value that is called so joins them. So do values with fewer than `least_users`
+    people. With `every` ("1d", "1w", "1mo") a Date column `period` comes first, the window grows
+    to whole periods, and each value has a row for every period, quiet ones included; which
+    values are shown is decided once, for the whole time.
+
+    On sampled data an estimate: the weights are added up.
+
+    Source
+    ------
+    events : one row per event; its metadata.
+
+    Columns
+    -------
+    value : String; null where none is named.
+    events : Float64, count; sum of weights.
+    users : Float64, count.
+    sessions : Float64, count; distinct non-empty session_id.
+    share : Float64, 0 to 1; users / people with any such event, null when there are none.
+
+    Errors
+    ------
+    MetricError : when `most` is not between 1 and 1,000, or no metadata key is called `key`.
+    WindowError : when `every` is not "1d", "1w" or "1mo".
+    """
+    if not 1 <= most <= VALUES_MAX:
+        raise MetricError(f"most={most!r} must lie between 1 and {VALUES_MAX:,}.")
+    span = window if every is None else window.widened(every)
+    period = pl.lit(window.start) if every is None else window.period(every=every)
+    chosen = [span.contains(), event_predicate(event)]
+    if channels:
+        chosen.append(pl.col("channel").is_in(list(channels)))
+    in_session = pl.when(pl.col("session_id") != "").then(pl.col("session_id").hash())
+    counted = [period.alias("period"), person_key(), weight_of(events), in_session.alias("session")]
+    here = events.filter(*chosen)
+    rows = here.select(*counted)
+    if has_column(events, key):
+        value = pl.col(key).cast(pl.String).replace("", None).alias("value")
+        named = here.select(value, *counted).filter(pl.col("value").is_not_null())
+    else:
+        said = saying(here, [key]).select(first_text(key).alias("value"), *counted)
+        named = said.filter(pl.col("value").is_not_null())
+    calendar = None if every is None else window.calendar(every).select("period")
+
+    def step(rows: pl.DataFrame, named: pl.DataFrame) -> pl.LazyFrame:
+        folded = _folded(named, most, least_users)
+        result = _by_value(rows, folded, calendar)
+        return result.drop("period") if calendar is None else result
+
+    return in_memory(rows, step, named)
+
+
+def _folded(named: pl.DataFrame, most: int, least_users: float) -> pl.DataFrame:
+    """Return the rows with all but the values of most people called OTHER."""
+    known = named.filter(pl.col("value") != OTHER)
+    top = (
+        distinct_of(known, ["value"], KEY)
+        .filter(pl.col("users") >= least_users)
+        .sort("users", "value", descending=[True, False])
+        .head(most)
+        .collect(engine="in-memory")["value"]
+    )
+    kept = pl.when(pl.col("value").is_in(top.implode())).then("value").otherwise(pl.lit(OTHER))
+    return named.with_columns(kept.alias("value"))
+
+
+def _by_value(
+    rows: pl.DataFrame, named: pl.DataFrame, calendar: pl.LazyFrame | None
+) -> pl.LazyFrame:
+    """Return period and the columns of `by_property`."""
+    keys = ["period", "value"]
+    events = pl.col(WEIGHT).sum().alias("events")
+    sums, users, sessions, everybody, *nameless = reduced(
+        named.lazy().group_by(keys).agg(events),
+        distinct_of(named, keys, KEY),
+        distinct_of(named, keys, "session", "sessions"),
+        distinct_of(rows, ["period"], KEY, "everybody"),
+        _without(rows, named, KEY, "users"),
+        _without(rows, named, "session", "sessions"),
+        rows.lazy().group_by("period").agg(events),
+    )
+    own = sums.join(users, on=keys, how="left").join(sessions, on=keys, how="left")
+    none = _nothing_named(nameless, sums)
+    found = pl.concat([own, none], how="diagonal").with_columns(pl.col(*_COUNTS).fill_null(0.0))
+    if calendar is not None:
+        grid = calendar.join(found.select("value").unique(), how="cross")
+        found = grid.join(found, on=keys, how="left", nulls_equal=True)
+    return (
+        found.join(everybody, on="period", how="left")
+        .with_columns(pl.col(*_COUNTS).fill_null(0.0))
+        .select(*keys, *_COUNTS, ratio("users", "everybody").alias("share"))
+        .sort(keys)
+    )
+
+
+def _without(rows: pl.DataFrame, named: pl.DataFrame, of: str, name: str) -> pl.LazyFrame:
+    """Return per period how many people or sessions name no value there."""
+    who = ["period", of]
+    has = named.lazy().select(who).unique()
+    everybody = rows.lazy().filter(pl.col(of).is_not_null()).group_by(who).agg(pl.col(WEIGHT).min())
+    return (
+        everybody.join(has, on=who, how="anti")
+        .group_by("period")
+        .agg(pl.col(WEIGHT).sum().alias(name))
+    )
+
+
+def _nothing_named(parts: Sequence[pl.LazyFrame], sums: pl.LazyFrame) -> pl.LazyFrame:
+    """Return per period the row of those that name no value; none where every event names one."""
+    users, sessions, total = parts
+    named = sums.group_by("period").agg(pl.col("events").sum().alias("named"))
+    rest = (pl.col("events") - pl.col("named").fill_null(0.0)).alias("events")
+    return (
+        total.join(named, on="period", how="left")
+        .select("period", rest)
+        .join(users, on="period", how="left")
+        .join(sessions, on="period", how="left")
+        # a difference of two sums of weights is not quite 0 when it should be
+        .filter((pl.col("events") > EPSILON) | (pl.col("users") > 0))
+        .select("period", pl.lit(None, pl.String).alias("value"), *_COUNTS)
+    )
