@@ -39,10 +39,13 @@ KEYS = {
     "latency_heatmap": ["period", "bucket_from_ms"],
     "models": ["provider", "model"],
     "observations": ["model", "type"],
+    "path_steps": ["step", "item"],
+    "paths": ["step", "source", "target"],
     "retention": ["cohort", "period"],
     "sessions": ["user_id_hash", "started_at"],
     "shifts": ["operation_name", "day"],
     "tier_moves": ["from_tier", "to_tier"],
+    "transitions": ["source", "target"],
 }
 NEWEST_OR_MOST_FIRST = {
     "error_occurrences": ["timestamp", "event_id"],

@@ -211,10 +211,14 @@ SUMS_IN: dict[str, tuple[Sequence[str], dict[str, str]]] = {
         {"satisfied": "trace", "tolerating": "trace", "frustrated": "trace", "traces": "trace"},
     ),
     "movers": (["event_name"], {"events": "event", "events_before": "event"}),
+    "path_steps": (["step", "item"], {"sessions": "visit", "ended": "visit"}),
+    "path_users": ([], {"sessions": "visit"}),
+    "paths": (["step"], {"sessions": "visit"}),
     "releases": (["release"], {"events": "event"}),
     "sessions": ([], {"weight": "visit", "events": "event", "seconds": "second"}),
     "sessions_by_period": (["period"], {"sessions": "session", "events": "event"}),
     "tier_moves": (["from_tier", "to_tier"], {"moves": "visit"}),
+    "transitions": (["source", "target"], {"transitions": "event", "paths": "visit"}),
     "tiers": (
         ["tier"],
         {

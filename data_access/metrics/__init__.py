@@ -24,6 +24,7 @@ from data_access.metrics.latency import (
 )
 from data_access.metrics.lifecycle import lifecycle
 from data_access.metrics.models import models, observations
+from data_access.metrics.paths import path_steps, path_users, paths, transitions
 from data_access.metrics.registry import METRICS
 from data_access.metrics.releases import releases
 from data_access.metrics.retention import retention, retention_users
@@ -89,6 +90,9 @@ __all__ = [
     "models",
     "movers",
     "observations",
+    "path_steps",
+    "path_users",
+    "paths",
     "people_for_means",
     "people_for_rates",
     "power_of_means",
@@ -111,4 +115,5 @@ __all__ = [
     "testers",
     "tier_moves",
     "tiers",
+    "transitions",
 ]
