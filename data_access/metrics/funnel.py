@@ -1,7 +1,8 @@
 """How far people get along a path of steps, how fast, and who leaves where.
 
 Every run is found by position: for each row the next row that matches a step is known after one
-backward fill, so following a run is a chain of look-ups and no row is visited in Python.
+backward fill, so following a run is a chain of look-ups and no row is visited in Python. Each
+look-up is a frame of its own: in one plan, each would compute all those before it again.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ from data_access.metrics.common import (
     weight_of,
 )
 from data_access.metrics.registry import metric
+from data_access.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
 
     from data_access.metrics.common import Event
-    from data_access.window import Window
 
 __all__ = ["funnel", "funnel_histogram", "funnel_trend", "funnel_users"]
 
@@ -62,6 +63,7 @@ def funnel(
     order: str = "ordered",
     entry: str = "best",
     exclude: Sequence[Exclusion] = (),
+    optional: Sequence[int] = (),
 ) -> pl.LazyFrame:
     """Users who reach each step, and the time it takes them.
 
@@ -84,6 +86,12 @@ def funnel(
     follows the step `after` of the user's run before its step `before` or, if that is not
     reached, follows within the limit. In an unordered funnel it ends the run there instead.
 
+    `optional` numbers steps that nobody has to take; the first one is always required. No step
+    waits for them and they have no say in which run counts. Once it is known, an optional step
+    is reached by an event of it after the required step before it, and before the next required
+    step that the run reaches, within the limit. Several optional steps side by side are looked
+    for each on its own, so in any order. A rate from the step before goes by required steps.
+
     A user counts in a step at the smallest weight among the run's events so far.
 
     On sampled data only the people whose ordinary events are kept count, each as 1 / keep rate.
@@ -99,15 +107,16 @@ def funnel(
     event_name : String, name of the step; in an unordered funnel how many steps.
     users : Float64, people who reached at least this step.
     rate_from_first : Float64, share of the users of step 0; null when nobody entered.
-    rate_from_previous : Float64, share of the users of the step before; null without any.
+    rate_from_previous : Float64, share of the users of the last required step before; null
+        without any.
     seconds_p50 : Float64, seconds; median from the entry to this step, null when nobody did.
 
     Errors
     ------
-    MetricError : when an option is unknown, there is no step or more than 20, or an exclusion
-        does not lie between two steps.
+    MetricError : when an option is unknown, there is no step or more than 20, an exclusion does
+        not lie between two required steps, or `optional` does not fit the steps or the order.
     """
-    asked = _Asked(steps, within, order, entry, exclude)
+    asked = _Asked(steps, within, order, entry, exclude, optional)
     return in_memory(_run_of_each(events, window, asked), lambda run: _steps_reached(run, asked))
 
 
@@ -115,7 +124,7 @@ def _steps_reached(run: pl.DataFrame, asked: _Asked) -> pl.LazyFrame:
     """Return the columns of `funnel` out of each user's run."""
     users = [pl.col(f"weight_{k}").sum() for k in asked.numbers]
     entered = pl.col("users").first()
-    before = pl.col("users").shift(1, fill_value=pl.col("users").first())
+    before = pl.col("users").gather([asked.before(k) for k in asked.numbers])
     return (
         run.lazy()
         .select(
@@ -155,13 +164,15 @@ def funnel_users(
     order: str = "ordered",
     entry: str = "best",
     exclude: Sequence[Exclusion] = (),
+    optional: Sequence[int] = (),
 ) -> pl.LazyFrame:
     """Users behind a funnel: how far each one got, and when.
 
     Definition
     ----------
     One row per user who entered and was not excluded, for the run that `funnel` counts.
-    Who left after step k has `steps_reached` k + 1.
+    Who left after step k has `steps_reached` k + 1; who converted has as many as there are
+    steps, not counting optional ones at the end.
 
     On sampled data only the people whose ordinary events are kept count, each as 1 / keep rate.
 
@@ -173,27 +184,36 @@ def funnel_users(
     Columns
     -------
     user_id_hash : String, user.
-    steps_reached : Int64, count; 1 is the entry alone.
+    steps_reached : Int64, count; steps up to the last required one reached, 1 is the entry
+        alone.
     entered_at : Datetime, UTC; the first event of the run.
-    seconds : List, seconds from the entry to each step reached; the first is 0.
-    weight : Float64, people this user stands for at the last step reached.
+    seconds : List, seconds from the entry to each step up to the last one reached; the first
+        is 0, an optional step left out is null.
+    weight : Float64, people this user stands for at the last required step reached.
 
     Errors
     ------
-    MetricError : when an option is unknown, there is no step or more than 20, or an exclusion
-        does not lie between two steps.
+    MetricError : when an option is unknown, there is no step or more than 20, an exclusion does
+        not lie between two required steps, or `optional` does not fit the steps or the order.
     """
-    asked = _Asked(steps, within, order, entry, exclude)
+    asked = _Asked(steps, within, order, entry, exclude, optional)
     run = _run_of_each(events, window, asked, USER)
     return run.select(
         USER,
         pl.col("reached").alias("steps_reached"),
         "entered_at",
         pl.concat_list(f"seconds_{k}" for k in asked.numbers)
-        .list.head(pl.col("reached"))
+        .list.head(_furthest(asked.numbers))
         .alias("seconds"),
-        pl.min_horizontal(f"weight_{k}" for k in asked.numbers).alias(WEIGHT),
+        pl.min_horizontal(f"weight_{k}" for k in asked.required).alias(WEIGHT),
     ).sort(USER)
+
+
+def _furthest(numbers: Sequence[int]) -> pl.Expr:
+    """Return how many steps there are up to the last one reached, optional or not."""
+    return pl.max_horizontal(
+        pl.when(pl.col(f"seconds_{k}").is_not_null()).then(k + 1) for k in numbers
+    )
 
 
 @metric("events")
@@ -209,6 +229,7 @@ def funnel_trend(
     order: str = "ordered",
     entry: str = "best",
     exclude: Sequence[Exclusion] = (),
+    optional: Sequence[int] = (),
 ) -> pl.LazyFrame:
     """Users who enter a funnel and convert, by the day, week or month they entered.
 
@@ -231,34 +252,60 @@ def funnel_trend(
     -------
     period : Date, day or first day of the period of step 0, in the window's timezone.
     users : Float64, people who reached `from_step`.
-    converted : Float64, people who reached `to_step` (the last one unless given).
+    converted : Float64, people who reached `to_step` (the last required one unless given).
     rate : Float64, share of `users` that converted; null when there are none.
     complete : Boolean, flag; whether the period ended inside the window.
+    settled : Boolean, flag; whether everybody who entered had the whole limit inside the window;
+        never without a limit.
+    seconds_p50 : Float64, seconds; median from `from_step` to `to_step`, null when nobody
+        converted.
 
     Errors
     ------
     MetricError : when an option is unknown, there is no step or more than 20, the steps to
-        compare are not in order, or an exclusion does not lie between two steps.
+        compare are not in order or start with an optional one, an exclusion does not lie between
+        two required steps, or `optional` does not fit the steps or the order.
     WindowError : when `every` is no period.
     """
-    asked = _Asked(steps, within, order, entry, exclude)
+    asked = _Asked(steps, within, order, entry, exclude, optional)
     last = _last_step(asked, from_step, to_step)
     wide = window.widened(every)
     period = wide.period("entered_at", every=every).alias("period")
+    taken = pl.col(f"seconds_{last}") - pl.col(f"seconds_{from_step}")
     counted = (
         _run_of_each(events, wide, asked, period=period)
         .group_by("period")
         .agg(
             pl.col(f"weight_{from_step}").sum().alias("users"),
             pl.col(f"weight_{last}").sum().alias("converted"),
+            quantile_of(taken, pl.col(f"weight_{last}"), 0.5).alias("seconds_p50"),
         )
     )
     rate = pl.when(pl.col("users") > 0).then(pl.col("converted") / pl.col("users"))
+    calendar = window.calendar(every).with_columns(_settled(window, every, asked))
     return (
-        over_calendar(window.calendar(every), counted, "users", "converted")
-        .with_columns(rate.alias("rate"))
-        .select("period", "users", "converted", "rate", "complete")
+        over_calendar(calendar, counted, "users", "converted")
+        .join(calendar.drop("complete"), on="period")
+        .join(counted.select("period", "seconds_p50"), on="period", how="left")
+        .select(
+            *("period", "users", "converted"),
+            rate.alias("rate"),
+            *("complete", "settled", "seconds_p50"),
+        )
+        .sort("period")
     )
+
+
+def _settled(window: Window, every: str, asked: _Asked) -> pl.Series:
+    """Return, per period, whether the limit of its latest entry lies inside the window."""
+    starts = window.periods(every)
+    ends = [
+        Window(start, window.period_end(start, every=every), timezone=window.timezone).closes_at
+        for start in starts
+    ]
+    limit = asked.limit
+    settled = [limit is not None and end + limit <= window.closes_at for end in ends]
+    return pl.Series("settled", settled, dtype=pl.Boolean)
 
 
 @metric("events")
@@ -274,6 +321,7 @@ def funnel_histogram(
     order: str = "ordered",
     entry: str = "best",
     exclude: Sequence[Exclusion] = (),
+    optional: Sequence[int] = (),
 ) -> pl.LazyFrame:
     """Users by the time they took from one step of a funnel to a later one.
 
@@ -300,10 +348,11 @@ def funnel_histogram(
     Errors
     ------
     MetricError : when an option is unknown, there is no step or more than 20, the steps to
-        compare are not in order, `bins` is out of range, or an exclusion does not lie between
-        two steps.
+        compare are not in order or start with an optional one, `bins` is out of range, an
+        exclusion does not lie between two required steps, or `optional` does not fit the steps
+        or the order.
     """
-    asked = _Asked(steps, within, order, entry, exclude)
+    asked = _Asked(steps, within, order, entry, exclude, optional)
     last = _last_step(asked, from_step, to_step)
     if isinstance(bins, bool) or not 1 <= bins <= BINS_MAX:
         raise MetricError(f"bins={bins!r} is out of range. Use a whole number up to {BINS_MAX}.")
@@ -348,6 +397,7 @@ class _Asked:
     order: str
     entry: str
     exclude: Sequence[Exclusion]
+    optional: Sequence[int]
 
     def __post_init__(self) -> None:
         one_of("order", self.order, ORDERS)
@@ -357,12 +407,25 @@ class _Asked:
                 f"steps={self.steps!r} is not a list of 1 to {STEPS_MAX} steps. Pass event names "
                 "or pl.Expr predicates in order, such as ['session_started', 'context_loaded']."
             )
+        _check_optional(self.optional, len(self.steps), self.order)
         for exclusion in self.exclude:
-            _check_exclusion(exclusion, len(self.steps))
+            _check_exclusion(exclusion, self.required)
 
     @property
     def numbers(self) -> range:
         return range(len(self.steps))
+
+    @property
+    def required(self) -> list[int]:
+        return [k for k in self.numbers if k not in self.optional]
+
+    def before(self, k: int) -> int:
+        """Return the required step before step `k`; the entry itself for the entry."""
+        return max((j for j in self.required if j < k), default=0)
+
+    def after(self, k: int) -> int | None:
+        """Return the next required step after step `k`; None: there is none."""
+        return min((j for j in self.required if j > k), default=None)
 
     @property
     def limit(self) -> timedelta | None:
@@ -376,24 +439,37 @@ class _Asked:
 
 
 def _last_step(asked: _Asked, from_step: int, to_step: int | None) -> int:
-    last = len(asked.steps) - 1 if to_step is None else to_step
-    if 0 <= from_step <= last < len(asked.steps):
+    last = asked.required[-1] if to_step is None else to_step
+    if 0 <= from_step <= last < len(asked.steps) and from_step in asked.required:
         return last
     raise MetricError(
         f"from_step={from_step} and to_step={to_step} do not fit {len(asked.steps)} steps. "
-        f"Steps count from 0 to {len(asked.steps) - 1}, and from_step comes first."
+        f"Steps count from 0 to {len(asked.steps) - 1}, and from_step comes first and is required."
     )
 
 
-def _check_exclusion(exclusion: Exclusion, steps: int) -> None:
+def _check_optional(optional: Sequence[int], steps: int, order: str) -> None:
+    if not optional:
+        return
+    if order != "ordered":
+        raise MetricError(f"optional={optional!r} needs order='ordered', not {order!r}.")
+    if not isinstance(optional, tuple | list) or not all(
+        isinstance(k, int) and not isinstance(k, bool) and 0 < k < steps for k in optional
+    ):
+        raise MetricError(
+            f"optional={optional!r} does not fit {steps} steps. List the numbers of steps, from 1 "
+            f"to {steps - 1}; the first step, 0, is always required."
+        )
+
+
+def _check_exclusion(exclusion: Exclusion, required: Sequence[int]) -> None:
     if isinstance(exclusion, tuple | list) and len(exclusion) == 3:  # noqa: PLR2004 -- a triple
         _, after, before = exclusion
-        whole = isinstance(after, int) and isinstance(before, int)
-        if whole and 0 <= after < before < steps:
+        if after in required and before in required and after < before:
             return
     raise MetricError(
         f"{exclusion!r} is not an exclusion. Write (event, after_step, before_step) with "
-        f"0 <= after_step < before_step <= {steps - 1}, the number of the last step."
+        f"after_step < before_step, both numbers of required steps: {list(required)}."
     )
 
 
@@ -409,41 +485,22 @@ def _run_of_each(
         return _marked(events, window, asked, *keep)
 
     def run(rows: pl.DataFrame, ids: pl.LazyFrame, _: float) -> pl.LazyFrame:
-        runs = _runs(in_time_order(rows, ids), asked, *keep)
+        ordered = in_time_order(rows, ids).collect(engine="in-memory")
+        follow = _any_order if asked.order == "unordered" else _one_order
+        runs = follow(ordered, asked).with_columns(_reached(asked).alias("reached"))
         if period is None:
-            return _one_run(runs, [KEY])
-        return _one_run(runs.with_columns(period), [KEY, "period"])
+            chosen = _one_run(runs, [KEY])
+        else:
+            chosen = _one_run(runs.with_columns(period), [KEY, "period"])
+        return _spent(chosen, ordered[WEIGHT], asked)
 
     return of_people(events, marked, run, when=window.contains())
 
 
-def _runs(rows: pl.LazyFrame, asked: _Asked, *keep: str) -> pl.LazyFrame:
-    """Return one row per run: how far it gets, when, and at what weight.
-
-    Columns: KEY, `keep`, at (the position of its start), reached, excluded, entered_at and, for
-    each step k, seconds_k and weight_k (null when not reached).
-    """
-    runs = _any_order(rows, asked) if asked.order == "unordered" else _one_order(rows, asked)
-    reached = pl.sum_horizontal(_p(k).is_not_null().cast(pl.Int64) for k in asked.numbers)
-    on_the_way = [
-        (
-            pl.when(_p(k).is_not_null())
-            .then((pl.col(f"t_{k}") - pl.col("entered_at")).dt.total_milliseconds() / 1000)
-            .alias(f"seconds_{k}"),
-            pl.when(_p(k).is_not_null())
-            .then(pl.min_horizontal(f"w_{j}" for j in range(k + 1)))
-            .alias(f"weight_{k}"),
-        )
-        for k in asked.numbers
-    ]
-    return runs.select(
-        KEY,
-        *keep,
-        "at",
-        "entered_at",
-        "excluded",
-        reached.alias("reached"),
-        *(column for pair in on_the_way for column in pair),
+def _reached(asked: _Asked) -> pl.Expr:
+    """Return how many steps a run has up to the last required one it reaches."""
+    return pl.max_horizontal(
+        pl.when(_p(k).is_not_null()).then(pl.lit(k + 1, pl.Int64)) for k in asked.required
     )
 
 
@@ -454,6 +511,36 @@ def _one_run(runs: pl.LazyFrame, group: Sequence[str]) -> pl.LazyFrame:
         runs.with_columns(ahead.alias("ahead"))
         .filter(pl.col("ahead") == pl.col("ahead").max().over(group))
         .filter(~pl.col("excluded"))
+    )
+
+
+def _spent(runs: pl.LazyFrame, weights: pl.Series, asked: _Asked) -> pl.LazyFrame:
+    """Add, for each step k, seconds_k and weight_k, null when it is not reached.
+
+    An optional step is weighed with the required ones before it.
+    """
+    positions = runs.collect(engine="in-memory")
+    own = [weights.gather(positions[f"p_{k}"]).alias(f"w_{k}") for k in asked.numbers]
+
+    def lightest(k: int) -> pl.Expr:
+        return pl.min_horizontal(f"w_{j}" for j in (*asked.required, k) if j <= k)
+
+    return (
+        positions.with_columns(own)
+        .lazy()
+        .with_columns(
+            *(
+                pl.when(_p(k).is_not_null())
+                .then((pl.col(f"t_{k}") - pl.col("entered_at")).dt.total_milliseconds() / 1000)
+                .alias(f"seconds_{k}")
+                for k in asked.numbers
+            ),
+            *(
+                pl.when(_p(k).is_not_null()).then(lightest(k)).alias(f"weight_{k}")
+                for k in asked.numbers
+            ),
+        )
+        .drop(f"{part}_{k}" for part in "ptw" for k in asked.numbers)
     )
 
 
@@ -513,41 +600,64 @@ def _late(time: str, since: str, asked: _Asked) -> pl.Expr:
     return pl.col(time) - pl.col(since) > asked.limit
 
 
-def _one_order(rows: pl.LazyFrame, asked: _Asked) -> pl.LazyFrame:
-    """Return a row per run through the steps in their order, and whether one is excluded.
+def _one_order(rows: pl.DataFrame, asked: _Asked) -> pl.LazyFrame:
+    """Return a row per run through the steps in their order: p_k, t_k and whether it is excluded.
 
-    Everything that looks at other rows is one `select`. It follows runs without the limit: a
-    step too late has no later step in time, so the limit can cut the run afterwards.
+    It follows runs without the limit: a step too late has no later step in time, so the limit
+    can cut the run afterwards.
     """
-    entered = _entries(pl.col("is_0"), asked)
-    kept = [pl.col(name).filter(entered) for name in rows.collect_schema() if _is_kept(name)]
-    follow = [_AT.filter(entered)]
-    for k in asked.numbers[1:]:
-        follow.append(_next(f"is_{k}", order=asked.order).gather(follow[-1]))
-    strikes = [
-        _next(f"out_{i}").gather(follow[after]) for i, (_, after, _) in enumerate(asked.exclude)
-    ]
-    runs = rows.select(
-        *kept,
-        *(at.alias(f"q_{k}") for k, at in enumerate(follow)),
-        *(pl.col(TIMESTAMP).gather(at).alias(f"t_{k}") for k, at in enumerate(follow)),
-        *(pl.col(WEIGHT).gather(at).alias(f"w_{k}") for k, at in enumerate(follow)),
-        *(at.alias(f"x_{i}") for i, at in enumerate(strikes)),
-        *(pl.col(TIMESTAMP).gather(at).alias(f"tx_{i}") for i, at in enumerate(strikes)),
+    following = (
+        rows.lazy()
+        .select(
+            _entries(pl.col("is_0"), asked).alias("entered"),
+            *(_next(f"is_{k}", order=asked.order).alias(f"is_{k}") for k in asked.numbers[1:]),
+            *(_next(f"out_{i}").alias(f"out_{i}") for i in range(len(asked.exclude))),
+        )
+        .collect(engine="in-memory")
     )
-    in_time = [
-        pl.when(~_late(f"t_{k}", "t_0", asked)).then(f"q_{k}").alias(f"p_{k}")
-        for k in asked.numbers
+    follow = [following["entered"].arg_true().cast(pl.Int64)]
+    for k in asked.numbers[1:]:
+        follow.append(following[f"is_{k}"].gather(follow[asked.before(k)]))
+    strikes = [
+        following[f"out_{i}"].gather(follow[after]) for i, (_, after, _) in enumerate(asked.exclude)
     ]
+    times = rows[TIMESTAMP]
+    runs = rows.select(pl.exclude(TIMESTAMP, WEIGHT, "^is_.*$", "^out_.*$"))[follow[0]]
+    return _in_limit(
+        runs.with_columns(
+            *(at.alias(f"q_{k}") for k, at in enumerate(follow)),
+            *(times.gather(at).alias(f"t_{k}") for k, at in enumerate(follow)),
+            *(at.alias(f"x_{i}") for i, at in enumerate(strikes)),
+            *(times.gather(at).alias(f"tx_{i}") for i, at in enumerate(strikes)),
+            follow[0].alias("at"),
+            times.gather(follow[0]).alias("entered_at"),
+        ).lazy(),
+        asked,
+    )
+
+
+def _in_limit(runs: pl.LazyFrame, asked: _Asked) -> pl.LazyFrame:
+    """Cut runs at the limit, take optional steps that lie in their place, and mark exclusions."""
+    soon = {k: pl.when(~_late(f"t_{k}", "t_0", asked)).then(f"q_{k}") for k in asked.numbers}
+    runs = runs.with_columns(soon[k].alias(f"p_{k}") for k in asked.required)
+    for k in asked.optional:
+        after = asked.after(k)
+        in_place = (
+            pl.lit(value=True)
+            if after is None
+            else _p(after).is_null() | (pl.col(f"q_{k}") < _p(after))
+        )
+        runs = runs.with_columns(
+            pl.when(in_place & _p(asked.before(k)).is_not_null()).then(soon[k]).alias(f"p_{k}")
+        )
     hits = [hit.is_not_null() for hit in _hits(asked)]
     excluded = pl.any_horizontal(*hits) if hits else pl.lit(value=False)
-    return runs.with_columns(
-        *in_time, pl.col("q_0").alias("at"), pl.col("t_0").alias("entered_at")
-    ).with_columns(excluded.alias("excluded"))
+    return runs.with_columns(excluded.alias("excluded"))
 
 
-def _any_order(rows: pl.LazyFrame, asked: _Asked) -> pl.LazyFrame:
+def _any_order(ordered: pl.DataFrame, asked: _Asked) -> pl.LazyFrame:
     """Return a row per run through the steps in any order, each ended by what excludes it."""
+    rows = ordered.lazy()
     entered = _entries(pl.any_horizontal(f"is_{k}" for k in asked.numbers), asked)
     first = [
         pl.when(f"is_{k}").then(_AT).otherwise(_next(f"is_{k}")).alias(f"first_{k}")
@@ -564,7 +674,6 @@ def _any_order(rows: pl.LazyFrame, asked: _Asked) -> pl.LazyFrame:
     ).with_columns(pl.col("run").list.get(k).alias(f"p_{k}") for k in asked.numbers)
     rows = rows.with_columns(
         *(pl.col(TIMESTAMP).gather(_p(k)).alias(f"t_{k}") for k in asked.numbers),
-        *(pl.col(WEIGHT).gather(_p(k)).alias(f"w_{k}") for k in asked.numbers),
         *(
             _next(f"out_{i}").gather(_p(after)).alias(f"x_{i}")
             for i, (_, after, _) in enumerate(asked.exclude)
@@ -581,11 +690,6 @@ def _any_order(rows: pl.LazyFrame, asked: _Asked) -> pl.LazyFrame:
             for k in asked.numbers
         )
     return rows.filter("entered").with_columns(pl.lit(value=False).alias("excluded"))
-
-
-def _is_kept(column: str) -> bool:
-    """Return whether a column of the rows goes along with a run as it is."""
-    return column not in {TIMESTAMP, WEIGHT} and not column.startswith(("is_", "out_"))
 
 
 def _hits(asked: _Asked) -> list[pl.Expr]:
