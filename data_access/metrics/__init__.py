@@ -14,6 +14,7 @@ from data_access.metrics.errors import (
 )
 from data_access.metrics.findings import error_shifts, shifts
 from data_access.metrics.funnel import funnel, funnel_histogram, funnel_trend, funnel_users
+from data_access.metrics.incidents import incidents
 from data_access.metrics.kpis import kpis
 from data_access.metrics.latency import (
     apdex,
@@ -82,6 +83,7 @@ __all__ = [
     "funnel_trend",
     "funnel_users",
     "hourly",
+    "incidents",
     "kpis",
     "latency",
     "latency_distribution",
