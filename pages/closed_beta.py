@@ -101,7 +101,6 @@ with right:
             {"users": "testers"},
             before=data.before,
             open_from=view.open_from("1d"),
-            marks=pictures.releases(view),
             fill=True,
         ),
         compare=True,

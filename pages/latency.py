@@ -32,9 +32,7 @@ cell(
     view,
     "Percentiles over time",
     ask("latency", by=(), every="1d"),
-    lambda data: charts.percentiles(
-        data.now, before=data.before, open_from=open_day, marks=pictures.releases(view)
-    ),
+    lambda data: charts.percentiles(data.now, before=data.before, open_from=open_day),
     compare=True,
     subtitle="All operations per day, logarithmic; the p95 of the period before is dotted",
     alt=lambda data: pictures.said(data.now, "duration_ms_p95", "p95 per day"),
@@ -62,7 +60,6 @@ cell(
         *pictures.spread(data.now, "operation_name", "duration_ms_p95", most=8),
         kind="duration",
         open_from=open_day,
-        marks=pictures.releases(view),
         log=True,
     ),
     subtitle="p95 per day, on one logarithmic scale; the slowest first, releases dotted",

@@ -50,7 +50,6 @@ with left:
             data.now,
             {"users": "people"},
             open_from=open_week,
-            marks=pictures.releases(weeks),
             fill=True,
         ),
         subtitle=f"People active per week, {span}",

@@ -49,7 +49,6 @@ cell(
         pictures.side_by_side(data.frames, "users"),
         {name: name for name in data.frames},
         open_from=open_day,
-        marks=pictures.releases(view),
     ),
     subtitle="People per day (DAU), in the 7 (WAU) and the 30 days (MAU) that end with it",
     alt=lambda data: pictures.said(data.now, "users", "daily active people"),

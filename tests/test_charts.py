@@ -83,18 +83,6 @@ def test_counts_start_at_zero():
     assert charts.columns(FRAME, {"users": "people"}).layout.yaxis.rangemode == "tozero"
 
 
-def test_marks_outside_the_shown_time_are_left_out_and_those_of_a_day_share_a_line():
-    marks = [
-        (date(2026, 10, 1), "0.9"),
-        (date(2026, 11, 3), "1.0"),
-        (datetime(2026, 11, 3, 12), "1.1"),  # noqa: DTZ001 - charts are drawn in local days
-    ]
-    figure = charts.lines(FRAME, {"users": "people"}, marks=marks)
-
-    assert [one.text for one in figure.layout.annotations] == ["1.0, 1.1"]
-    assert len(figure.layout.shapes) == 1
-
-
 def test_bars_of_an_open_period_are_hatched_and_faint():
     figure = charts.columns(FRAME, {"users": "people"}, open_from=date(2026, 11, 5))
 

@@ -14,7 +14,7 @@ import polars as pl
 import streamlit as st
 
 from data_access import export
-from pages.components import charts, tables, text
+from pages.components import charts, moments, tables, text
 from pages.components.boundary import alone
 from pages.components.load import spec
 from pages.components.marks import Behind, Mark, choose, chosen, clicked, panel, picker
@@ -183,6 +183,8 @@ def _body(view: View, made: Cell, data: Data) -> None:
         if isinstance(drawn, tables.Table):
             _table(view, made, drawn, alt)
         else:
+            if moments.time_axis(drawn):
+                moments.annotated(drawn, moments.of(view))
             _figure(made, drawn, data, alt)
         if made.marks is not None:
             picker(made.slug, made.title, made.marks(data), _again)

@@ -25,7 +25,6 @@ HEIGHT: Final = 309  # a table of eight rows beside it is as tall
 TALL: Final = 360
 SMALL: Final = 200
 LABELS_MAX: Final = 4  # so many lines are labelled at their end, more get a legend
-MARKS_MAX: Final = 8  # more vertical marks would be a fence
 NAME_CHARS_MAX: Final = 34
 SPARK_POINTS_MAX: Final = 60
 _LOG_MS_MIN: Final = 0.05  # a logarithmic axis has no zero
@@ -79,7 +78,6 @@ def lines(
     x: str = "period",
     before: pl.DataFrame | None = None,
     open_from: date | None = None,
-    marks: Sequence[tuple[date | datetime, str]] = (),
     colours: Mapping[str, str] | None = None,
     height: int = HEIGHT,
     fill: bool = False,
@@ -93,7 +91,6 @@ def lines(
     kind : "count", "percent" or "duration": how numbers are written.
     before : the previous period's frame, row for row; drawn lighter and dashed.
     open_from : rows from here on are not over; drawn as a dashed end.
-    marks : moments and what happened then.
     colours : label -> slot, where the label itself has no meaning in the palette.
     fill : shade under a single line.
     log : a logarithmic axis, for durations that span milliseconds and minutes.
@@ -141,7 +138,6 @@ def lines(
         _end_labels(drawn, frame, series, colours or {}, _Scale(*span, height - 50, log))
     elif len(series) > labels_max:
         drawn.update_layout(showlegend=True, margin={"t": 34})
-    _mark(drawn, marks, when)
     return drawn
 
 
@@ -151,7 +147,6 @@ def small_multiples(
     *,
     kind: str = "count",
     open_from: date | None = None,
-    marks: Sequence[tuple[date | datetime, str]] = (),
     log: bool = False,
     across: int = 2,
 ) -> go.Figure:
@@ -198,8 +193,6 @@ def small_multiples(
                 hovertemplate="%{x|%d %b}: %{customdata}, not over yet<extra></extra>",
                 **place,
             )
-        for at, _ in marks:
-            drawn.add_vline(at, line={"color": palette.QUIET, "width": 1, "dash": "dot"}, **place)
     base = figure(height=_MULTIPLE_PX * down + 44, margin={"t": 24}).layout
     drawn.update_layout(base)
     drawn.update_layout(hovermode="closest")
@@ -218,7 +211,6 @@ def percentiles(
     *,
     before: pl.DataFrame | None = None,
     open_from: date | None = None,
-    marks: Sequence[tuple[date | datetime, str]] = (),
 ) -> go.Figure:
     """Draw p50 to p99 on one axis: one hue, the higher the fainter; p95 is the strong one."""
     strengths = {50: 0.75, 75: 0.45, 90: 0.55, 95: 1.0, 99: 0.55}
@@ -228,7 +220,6 @@ def percentiles(
         series,
         kind="duration",
         open_from=open_from,
-        marks=marks,
         height=TALL,
         labels_max=len(series),
         log=True,
@@ -295,7 +286,6 @@ def columns(
     kind: str = "count",
     x: str = "period",
     open_from: date | datetime | None = None,
-    marks: Sequence[tuple[date | datetime, str]] = (),
     colours: Mapping[str, str] | None = None,
     stacked: bool = True,
     height: int = HEIGHT,
@@ -329,7 +319,6 @@ def columns(
     drawn.update_layout(barmode="relative" if stacked else "group", showlegend=len(series) > 1)
     tallest: pl.Series = frame.select(pl.sum_horizontal(list(series)).alias("_")).to_series()
     _axes(drawn, kind, list(tallest))
-    _mark(drawn, marks, when)
     return drawn
 
 
@@ -523,7 +512,7 @@ def histogram(
     for position, (label, mark) in enumerate((marks or {}).items()):
         if mark > 0:
             lift = 12 * (position % 2)  # neighbours often stand too close for one line
-            _vertical(drawn, mark, f"{label} {text.duration(mark)}", lift_px=lift)
+            vertical(drawn, mark, f"{label} {text.duration(mark)}", lift_px=lift)
     return drawn
 
 
@@ -841,24 +830,16 @@ def _end_labels(
     drawn.update_layout(margin={"r": int(longest * _CHAR_PX) + 32})
 
 
-def _mark(
-    drawn: go.Figure, marks: Sequence[tuple[date | datetime, str]], when: Sequence[Any]
+def vertical(
+    drawn: go.Figure,
+    at: object,
+    label: str,
+    *,
+    lift_px: int = 0,
+    line: Mapping[str, Any] | None = None,
+    said: str | None = None,
 ) -> None:
-    """Draw a thin line with a name at every mark inside the shown time."""
-    if not when:
-        return
-    inside: dict[date, list[str]] = {}
-    for at, label in marks:
-        if _day(when[0]) <= _day(at) <= _day(when[-1]):
-            inside.setdefault(_day(at), []).append(label)
-    for at, labels in list(inside.items())[-MARKS_MAX:]:
-        _vertical(drawn, at, label_of(", ".join(labels), most=20))
-    if inside:
-        top = int(drawn.layout.margin.t or 0)
-        drawn.update_layout(margin={"t": max(top, 22)})
-
-
-def _vertical(drawn: go.Figure, at: object, label: str, *, lift_px: int = 0) -> None:
+    """Draw a thin line over the whole height with a name on top; `said` is told on hover."""
     is_log = drawn.layout.xaxis.type == "log"
     drawn.add_shape(
         type="line",
@@ -867,7 +848,7 @@ def _vertical(drawn: go.Figure, at: object, label: str, *, lift_px: int = 0) -> 
         yref="paper",
         y0=0,
         y1=1,
-        line={"color": palette.QUIET, "width": 1, "dash": "dot"},
+        line={"color": palette.QUIET, "width": 1, "dash": "dot"} | dict(line or {}),
     )
     drawn.add_annotation(
         x=_log(float(at)) if is_log else at,  # type: ignore[arg-type]
@@ -876,6 +857,7 @@ def _vertical(drawn: go.Figure, at: object, label: str, *, lift_px: int = 0) -> 
         yanchor="bottom",
         yshift=lift_px,
         text=label,
+        hovertext=said,
         showarrow=False,
         font={"size": 10.5, "color": palette.FADED_TEXT},
     )

@@ -16,7 +16,6 @@ from pages.components.tables import Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import date, datetime
 
     import plotly.graph_objects as go
 
@@ -72,17 +71,6 @@ def spread(
 def zoned(frame: pl.DataFrame, column: str, timezone: str) -> pl.DataFrame:
     """Return the frame with an instant told in the page's timezone."""
     return frame.with_columns(pl.col(column).dt.convert_time_zone(timezone))
-
-
-def releases(view: View) -> list[tuple[date | datetime, str]]:
-    """Return when each release was first seen inside the window: the marks on a time axis."""
-    inside = view.load("releases").filter(
-        pl.col("first_seen").is_between(view.window.opens_at, view.window.closes_at)
-    )
-    local = zoned(inside, "first_seen", view.timezone).sort("first_seen")
-    return [
-        (at.date(), release) for release, at in local.select("release", "first_seen").iter_rows()
-    ]
 
 
 def movers(frame: pl.DataFrame, *, most: int = ROWS) -> Table:
