@@ -256,7 +256,7 @@ _MODELS: Final = f"""WITH r AS (SELECT user_id_hash u, result, duration_ms, json
             rank() OVER (ORDER BY count(*) DESC) FROM c
         WHERE m IS NOT NULL OR i IS NOT NULL OR o IS NOT NULL OR c IS NOT NULL
         GROUP BY p, m ORDER BY p, m"""
-# the fastest of five ways tried: joins and lists instead of windows, and keys of 64 bits, are slower
+# the fastest of five ways tried: joins and lists instead of windows, and 64-bit keys, are slower
 _PATHS: Final = f"""WITH e AS (SELECT user_id_hash u, timestamp t, event_name n,
             coalesce(timestamp - lag(timestamp) OVER w > INTERVAL 30 MINUTE, true) f,
             lead(event_name) OVER w IS DISTINCT FROM event_name
