@@ -20,6 +20,7 @@ from ingest.vocabulary import CortexEventName
 
 WINDOW = window("2026-01-10", "2026-01-24")
 STEPS = {"steps": ["session_started", "context_created", "context_loaded"]}
+ONE = {"user": "a"}
 # what a metric cannot do without
 OPTIONS: dict[str, dict[str, Any]] = {
     "error_occurrences": {"group": "g1"},
@@ -27,6 +28,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "funnel_histogram": STEPS,
     "funnel_trend": STEPS,
     "funnel_users": STEPS,
+    "people_events": {"users": ("a", "b", "c")},
+    "user_errors": ONE,
+    "user_latency": ONE,
+    "user_rows": ONE,
+    "user_sessions": ONE,
+    "user_tiers": ONE,
+    "user_timeline": ONE,
+    "user_tools": ONE,
 }
 # the columns a result is sorted by; the first column alone where nothing is said
 KEYS = {
@@ -48,6 +57,12 @@ KEYS = {
     "transitions": ["source", "target"],
 }
 NEWEST_OR_MOST_FIRST = {
+    "people_events": ["timestamp", "event_id"],
+    "user_errors": ["last_seen", "group_hash"],
+    "user_rows": ["rows", "kind", "name"],
+    "user_sessions": ["started_at", "session_id"],
+    "user_timeline": ["timestamp", "event_id", "kind"],
+    "user_tools": ["calls", "tool"],
     "error_occurrences": ["timestamp", "event_id"],
     "slowest": ["duration_ms", "timestamp", "event_id"],
 }

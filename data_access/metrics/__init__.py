@@ -26,6 +26,15 @@ from data_access.metrics.latency import (
 from data_access.metrics.lifecycle import lifecycle
 from data_access.metrics.models import models, observations
 from data_access.metrics.paths import path_steps, path_users, paths, transitions
+from data_access.metrics.person import (
+    user_errors,
+    user_latency,
+    user_rows,
+    user_sessions,
+    user_tiers,
+    user_timeline,
+    user_tools,
+)
 from data_access.metrics.registry import METRICS
 from data_access.metrics.releases import releases
 from data_access.metrics.retention import retention, retention_users
@@ -33,6 +42,7 @@ from data_access.metrics.sampling import sampling
 from data_access.metrics.sessions import sessions
 from data_access.metrics.stickiness import stickiness
 from data_access.metrics.tiers import compare_rates, tier_moves, tiers
+from data_access.metrics.users import people_events, users
 from data_access.stats import (
     chances_of_means,
     chances_of_rates,
@@ -95,6 +105,7 @@ __all__ = [
     "path_steps",
     "path_users",
     "paths",
+    "people_events",
     "people_for_means",
     "people_for_rates",
     "power_of_means",
@@ -118,4 +129,12 @@ __all__ = [
     "tier_moves",
     "tiers",
     "transitions",
+    "user_errors",
+    "user_latency",
+    "user_rows",
+    "user_sessions",
+    "user_tiers",
+    "user_timeline",
+    "user_tools",
+    "users",
 ]

@@ -18,9 +18,7 @@ from data_access.metrics.common import (
     event_predicate,
     in_memory,
     of_people,
-    packed,
     reduced,
-    unpacked,
     unsampled,
     user_key,
     weight_of,
@@ -29,10 +27,11 @@ from data_access.metrics.common import (
 )
 from data_access.metrics.kpis import ratio
 from data_access.metrics.registry import ALL_HISTORY, metric
+from data_access.metrics.users import seen
 from ingest.vocabulary import ACTIVE_EVENTS, CortexEventName
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping
 
     from data_access.window import Window
 
@@ -141,7 +140,7 @@ def testers(events: pl.LazyFrame, errors: pl.LazyFrame, window: Window) -> pl.La
     ids = pl.concat([frame.select(KEY, TIMESTAMP, "user_tier", EVENT_ID) for frame in (did, met)])
 
     def step(did: pl.DataFrame, met: pl.DataFrame) -> pl.LazyFrame:
-        people = _seen([did, met], ids)
+        people = seen([did, met], ids)
         for part in (*_done(did.lazy(), window), _met(met.lazy())):
             people = people.join(part, on=KEY, how="left")
         last = pl.lit(window.end - timedelta(days=1))
@@ -155,32 +154,6 @@ def testers(events: pl.LazyFrame, errors: pl.LazyFrame, window: Window) -> pl.La
         ).sort(USER)
 
     return in_memory(did.drop(EVENT_ID), step, met.drop(EVENT_ID))
-
-
-def _seen(tables: Sequence[pl.DataFrame], ids: pl.LazyFrame) -> pl.LazyFrame:
-    """Return KEY, user_id_hash, first_seen, last_seen and tier over several tables' rows."""
-    values = pl.concat([rows["user_tier"].unique() for rows in tables])
-    tiers = values.filter(values != "").unique().sort()
-    number = max(len(tiers), 1)
-    # no tier, and the empty one, is no number and has no say
-    state = pl.col("user_tier").cast(pl.Enum(tiers), strict=False).to_physical().cast(pl.Int64)
-    aggregates = [
-        pl.col(USER).first(),
-        pl.col("first_seen").min(),
-        pl.col("last_seen").max(),
-        pl.col("up", "down").max(),
-    ]
-    moments = [pl.col(TIMESTAMP).alias(name) for name in ("first_seen", "last_seen")]
-    own = [
-        rows.lazy()
-        .select(KEY, USER, *moments, *packed(state, number))
-        .group_by(KEY)
-        .agg(aggregates)
-        for rows in tables
-    ]
-    people = pl.concat(reduced(*own)).group_by(KEY).agg(aggregates)
-    tier = pl.lit(tiers).gather(pl.col("state")).alias("tier")
-    return unpacked(people, state, number, ids, last=True).with_columns(tier)
 
 
 def _done(did: pl.LazyFrame, window: Window) -> list[pl.LazyFrame]:
