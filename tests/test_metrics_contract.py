@@ -25,6 +25,7 @@ ONE = {"user": "a"}
 OPTIONS: dict[str, dict[str, Any]] = {
     "error_occurrences": {"group": "g1"},
     "funnel": STEPS,
+    "funnel_by": STEPS | {"by": "tier", "users_min": 0},
     "funnel_histogram": STEPS,
     "funnel_trend": STEPS,
     "funnel_users": STEPS,
@@ -44,6 +45,7 @@ KEYS = {
     "context_lifecycle": ["period"],
     "credits_by_plan": ["period", "plan"],
     "error_shifts": ["event_name", "day"],
+    "funnel_by": ["group", "step"],
     "latency_distribution": ["operation_name", "bucket_from_ms"],
     "latency_heatmap": ["period", "bucket_from_ms"],
     "models": ["provider", "model"],

@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from data_access.metrics.common import MetricError
-from data_access.metrics.funnel import funnel, funnel_histogram, funnel_trend, funnel_users
+from data_access.metrics.funnel import (
+    funnel,
+    funnel_by,
+    funnel_histogram,
+    funnel_trend,
+    funnel_users,
+)
 
 MONTH = window("2026-01-01", "2026-02-01")
 START = instant("2026-01-01")
@@ -298,6 +304,58 @@ def test_times_fall_into_equal_bins():
         (18000.0, 25200.0, 1.0),
     ]
     assert funnel_histogram(events(), MONTH, steps=["A", "B"]).collect().height == 0
+
+
+# --- by group ---------------------------------------------------------------------------------
+
+
+def by_group(frame: pl.LazyFrame, by: str, **options: Any) -> list[tuple[str, int, float]]:
+    found = funnel_by(frame, MONTH, by=by, steps=["A", "B"], **({"users_min": 0} | options))
+    return found.collect().select("group", "step", "users").rows()
+
+
+def test_a_user_is_in_the_group_said_on_entering():
+    given = events(
+        *(at(0, "A", user_tier="free"), at(1, "B", user_tier="paid")),
+        *(at(0, "A", "bob", user_tier="paid"), at(1, "A", "bob", user_tier="free")),
+        at(0, "A", "cyd", user_tier=""),
+    )
+
+    assert by_group(given, "tier") == [
+        *(("free", 0, 1.0), ("free", 1, 1.0)),
+        *(("none named", 0, 1.0), ("none named", 1, 0.0)),
+        *(("paid", 0, 1.0), ("paid", 1, 0.0)),
+    ]
+
+
+def test_a_group_may_be_what_the_metadata_says():
+    given = events(
+        at(0, "A", metadata='{"ide": "vscode"}'), at(1, "B"), at(0, "A", "bob", metadata="{}")
+    )
+
+    assert by_group(given, "ide") == [
+        *(("none named", 0, 1.0), ("none named", 1, 0.0)),
+        *(("vscode", 0, 1.0), ("vscode", 1, 1.0)),
+    ]
+
+
+def test_small_groups_are_one_that_is_shown_when_it_is_large_enough():
+    tiers = {"free": "abc", "paid": "de", "trial": "f"}
+    given = events(*(at(0, "A", user, user_tier=tier) for tier in tiers for user in tiers[tier]))
+
+    def sizes(**options: int) -> dict[str, float]:
+        return {group: n for group, step, n in by_group(given, "tier", **options) if not step}
+
+    assert sizes(users_min=2) == {"free": 3.0, "paid": 2.0}
+    assert sizes(users_min=3) == {"free": 3.0, "other": 3.0}
+    assert sizes(users_min=0, most=1) == {"free": 3.0, "other": 3.0}
+    assert sizes(users_min=9) == {}
+
+
+@pytest.mark.parametrize("most", [0, 21, True])
+def test_how_many_groups_there_may_be_is_limited(most: int):
+    with pytest.raises(MetricError, match="Use 1 to 20 groups"):
+        by_group(events(), "tier", most=most)
 
 
 # --- optional steps ---------------------------------------------------------------------------

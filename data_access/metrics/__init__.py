@@ -13,7 +13,13 @@ from data_access.metrics.errors import (
     errors_by_release,
 )
 from data_access.metrics.findings import error_shifts, shifts
-from data_access.metrics.funnel import funnel, funnel_histogram, funnel_trend, funnel_users
+from data_access.metrics.funnel import (
+    funnel,
+    funnel_by,
+    funnel_histogram,
+    funnel_trend,
+    funnel_users,
+)
 from data_access.metrics.incidents import incidents
 from data_access.metrics.kpis import kpis
 from data_access.metrics.latency import (
@@ -89,6 +95,7 @@ __all__ = [
     "errors_by_period",
     "errors_by_release",
     "funnel",
+    "funnel_by",
     "funnel_histogram",
     "funnel_trend",
     "funnel_users",

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from data_access.home import SMALL_GROUP_USERS
+from data_access.metrics.breakdown import GROUP, GROUPS_MAX, NO_VALUE, OTHER, column_of
 from data_access.metrics.common import (
     EVENT,
     EVENT_ID,
@@ -33,6 +35,7 @@ from data_access.metrics.common import (
     user_key,
     weight_of,
 )
+from data_access.metrics.properties import property_of
 from data_access.metrics.registry import metric
 from data_access.window import Window
 
@@ -42,7 +45,7 @@ if TYPE_CHECKING:
 
     from data_access.metrics.common import Event
 
-__all__ = ["funnel", "funnel_histogram", "funnel_trend", "funnel_users"]
+__all__ = ["funnel", "funnel_by", "funnel_histogram", "funnel_trend", "funnel_users"]
 
 ORDERS: Final = ("ordered", "strict", "unordered")
 ENTRIES: Final = ("best", "first")
@@ -152,6 +155,76 @@ def _medians(run: pl.DataFrame, asked: _Asked) -> list[pl.Expr]:
     if all(weight.drop_nulls().eq(1).all() for weight in weights.iter_columns()):
         return [pl.col(f"seconds_{k}").quantile(0.5, "linear") for k in asked.numbers]
     return [quantile_of(pl.col(f"seconds_{k}"), pl.col(f"weight_{k}"), 0.5) for k in asked.numbers]
+
+
+@metric("events")
+def funnel_by(
+    events: pl.LazyFrame,
+    window: Window,
+    *,
+    by: str,
+    steps: Sequence[Event],
+    most: int = 5,
+    users_min: int = SMALL_GROUP_USERS,
+    within: str | None = "14d",
+    order: str = "ordered",
+    entry: str = "best",
+    exclude: Sequence[Exclusion] = (),
+    optional: Sequence[int] = (),
+) -> pl.LazyFrame:
+    """Users who reach each step of a funnel, by what was said when they entered.
+
+    Definition
+    ----------
+    As `funnel`, each user in one group: that of the first event of the run that counts. Somebody
+    who entered on the free tier and pays at the end is in "free", and the groups add up to the
+    whole. The `most` groups with most people stand on their own; the rest, and every group of
+    fewer than `users_min` people, is "other", which is left out while it has fewer itself.
+
+    On sampled data only the people whose ordinary events are kept count, each as 1 / keep rate.
+
+    Source
+    ------
+    events : `scan("events")`; user_id_hash, event_name, timestamp, what `by` reads and, if
+        there, weight and event_id.
+
+    Columns
+    -------
+    group : String, value of `by`: tier, channel, release, project, a column or a metadata key.
+    step : Int64, count; 0 is the entry.
+    event_name : String, name of the step; in an unordered funnel how many steps.
+    users : Float64, people of the group who reached at least this step.
+    rate_from_first : Float64, share of the group's users of step 0.
+    rate_from_previous : Float64, share of the group's users of the last required step before;
+        null without any.
+    seconds_p50 : Float64, seconds; median from the entry to this step, null when nobody did.
+
+    Errors
+    ------
+    MetricError : as `funnel`, and when `most` is out of range or `by` can be no metadata key.
+    """
+    if isinstance(most, bool) or not 1 <= most <= GROUPS_MAX:
+        raise MetricError(f"most={most!r} is out of range. Use 1 to {GROUPS_MAX} groups.")
+    asked = _Asked(steps, within, order, entry, exclude, optional)
+    said = property_of(events, column_of(by)).cast(pl.String).fill_null("")
+    named = pl.when(said == "").then(pl.lit(NO_VALUE)).otherwise(said).alias(GROUP)
+    run = _run_of_each(events.with_columns(named), window, asked, GROUP)
+    return in_memory(run, lambda run: _reached_by_group(run, asked, most, users_min))
+
+
+def _reached_by_group(run: pl.DataFrame, asked: _Asked, most: int, users_min: int) -> pl.LazyFrame:
+    """Return the columns of `funnel_by`: the largest groups, and the rest as one."""
+    people = pl.col("weight_0").sum()
+    sizes = run.group_by(GROUP).agg(people).sort("weight_0", GROUP, descending=[True, False])
+    own = sizes.filter(pl.col("weight_0") >= users_min)[GROUP].head(most)
+    label = pl.when(pl.col(GROUP).is_in(own.implode())).then(GROUP).otherwise(pl.lit(OTHER))
+    parts = [
+        _steps_reached(rows, asked).select(pl.lit(group).alias(GROUP), pl.all())
+        for (group,), rows in run.with_columns(label.alias(GROUP)).group_by(GROUP)
+        if rows["weight_0"].sum() >= users_min
+    ]
+    none = _steps_reached(run.clear(), asked).select(pl.lit("").alias(GROUP), pl.all()).clear()
+    return pl.concat([none, *parts]).sort(GROUP, "step")
 
 
 @metric("events")
