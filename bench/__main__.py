@@ -91,7 +91,7 @@ def _best(*runs: Callable[[], Any]) -> list[float]:
 
 def _compute(home: Path, window: Window, name: str) -> pl.DataFrame:
     pair = PAIRS[name]
-    spec = METRICS[pair.metric]
+    spec, window = METRICS[pair.metric], pair.window or window
     frames = [scan(table, home, since=spec.since(window)) for table in spec.sources]
     result: pl.DataFrame = spec.compute(*frames, window, **pair.options).collect()
     return result

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from data_access.metrics.active_users import active_users
+from data_access.metrics.active_users import active_users, active_users_hourly
 from data_access.metrics.common import MetricError
 from data_access.metrics.registry import METRICS
 from data_access.window import Window, WindowError
@@ -202,3 +202,32 @@ def test_rolling_users_are_those_counted_by_hand(rows, days: int, zone: str):
 
     assert found["period"].to_list() == over.periods()
     assert found["users"].to_list() == pytest.approx([by_hand(d) for d in over.periods()], abs=1e-9)
+
+
+# --- by hour -----------------------------------------------------------------------------------
+
+
+def hourly(frame: pl.LazyFrame, over: Window, **options: object) -> list[tuple[int, float, bool]]:
+    found = active_users_hourly(frame, over, **options).collect()
+    return [(hour.hour, users, over) for hour, users, over in found.iter_rows()]
+
+
+def test_an_hour_counts_its_people_once_and_the_window_cuts_the_last_one():
+    given = events(
+        event("2026-01-01T09:10", "ada", weight=2.0),
+        event("2026-01-01T09:50", "ada", weight=3.0),
+        event("2026-01-01T10:00", "bob"),
+    )
+    over = Window.last_hours(2, instant("2026-01-01T10:30"))
+
+    assert hourly(given, over) == [(8, 0.0, True), (9, 2.0, True), (10, 1.0, False)]
+
+
+def test_rolling_hours_look_back_before_the_window_and_leave_after_whole_days():
+    given = events(event("2026-01-01T09:30", "ada"), event("2026-01-02T09:00", "bob"))
+    over = Window.last_hours(3, instant("2026-01-02T11:00"))
+
+    assert hourly(given, over, days=1) == [(8, 1.0, True), (9, 1.0, True), (10, 1.0, True)]
+    assert [users for _, users, _ in hourly(given, over, days=2)] == [1.0, 2.0, 2.0]
+    with pytest.raises(MetricError, match="out of range"):
+        active_users_hourly(given, over, days=0)

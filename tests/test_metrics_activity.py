@@ -29,6 +29,16 @@ def test_a_day_counts_events_by_weight_and_people_and_sessions_once():
     ]
 
 
+def test_only_the_events_asked_for_are_counted():
+    given = events(
+        event("2026-01-01", name="a"), event("2026-01-01", name="b"), event("2026-01-02")
+    )
+
+    assert activity(given, THREE_DAYS, event="a").collect()["events"].to_list() == [1.0, 0.0, 0.0]
+    either = activity(given, THREE_DAYS, event=("a", "b")).collect()
+    assert either["events"].to_list() == [2.0, 0.0, 0.0]
+
+
 def test_every_value_of_by_has_every_period_null_included():
     given = events(
         event("2026-01-01", channel="web"),

@@ -52,9 +52,12 @@ KEYS = {
     "observations": ["model", "type"],
     "path_steps": ["step", "item"],
     "paths": ["step", "source", "target"],
+    "lifecycle_users": ["period", "state", "user_id_hash"],
     "retention": ["cohort", "period"],
+    "retention_users": ["cohort", "period", "user_id_hash"],
     "sessions": ["user_id_hash", "started_at"],
     "shifts": ["operation_name", "day"],
+    "stickiness_users": ["periods_active", "user_id_hash"],
     "tier_moves": ["from_tier", "to_tier"],
     "transitions": ["source", "target"],
 }

@@ -6,11 +6,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
+import pytest
 from frames import day, event, events, instant, window
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_access.metrics.lifecycle import lifecycle
+from data_access.metrics.common import MetricError
+from data_access.metrics.lifecycle import lifecycle, lifecycle_users
 
 if TYPE_CHECKING:
     from data_access.window import Window
@@ -50,6 +52,28 @@ def test_a_lapse_counts_once_and_weighs_what_the_last_active_period_weighed():
     given = events(event("2026-01-05", weight=3.0), event("2026-01-05T12:00", weight=2.0))
 
     assert states(given) == [(2, 0, 0, 0), (0, 0, 0, -2), (0, 0, 0, 0), (0, 0, 0, 0)]
+
+
+def test_the_people_of_every_bar_are_listed():
+    given = events(event("2026-01-05"), event("2026-01-06"), event("2026-01-08", weight=2.0))
+
+    assert lifecycle_users(given, DAYS, every="1d").collect().rows() == [
+        (day("2026-01-05"), "new", "ada", 1.0),
+        (day("2026-01-06"), "returning", "ada", 1.0),
+        (day("2026-01-07"), "dormant", "ada", 1.0),
+        (day("2026-01-08"), "resurrecting", "ada", 2.0),
+    ]
+
+
+def test_one_bar_lists_its_people_alone():
+    given = events(event("2026-01-05", "ada"), event("2026-01-05", "bob"), event("2026-01-06"))
+    bar = ("2026-01-06", "dormant")
+
+    one = lifecycle_users(given, DAYS, every="1d", bar=bar).collect()
+
+    assert one.rows() == [(day("2026-01-06"), "dormant", "bob", 1.0)]
+    with pytest.raises(MetricError, match="state='gone' is unknown"):
+        lifecycle_users(given, DAYS, bar=("2026-01-06", "gone"))
 
 
 def test_columns_types_and_order():

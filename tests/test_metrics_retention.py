@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from data_access.metrics.common import MetricError
-from data_access.metrics.retention import PERIODS_MAX, retention, retention_users
+from data_access.metrics.retention import (
+    PERIODS_MAX,
+    retention,
+    retention_mean,
+    retention_users,
+)
 from data_access.window import Window
 
 DAYS = window("2026-01-01", "2026-01-04")
@@ -154,9 +159,148 @@ def test_the_people_of_a_cell_add_up_to_it():
     ]
 
 
+def test_one_cell_lists_its_people_alone():
+    given = events(event("2026-01-01", "ada"), event("2026-01-03", "ada"), event("2026-01-01"))
+
+    one = retention_users(given, DAYS, every="1d", cell=("2026-01-01", 2)).collect()
+
+    assert one.rows() == [(day("2026-01-01"), 2, "ada", 1.0)]
+    with pytest.raises(MetricError, match="'soon' is no day"):
+        retention_users(given, DAYS, cell=("soon", 2))
+
+
+# --- the mean over cohorts ---------------------------------------------------------------------
+
+
+def test_the_mean_weighs_cohorts_by_their_size_and_says_how_many_there_are():
+    """Three came on the 1st and one came back; one came on the 2nd, and did; nobody on the 3rd."""
+    given = events(
+        *(event("2026-01-01", user) for user in ("ada", "bob", "cyd")),
+        *(event("2026-01-02", user) for user in ("ada", "dan")),
+        event("2026-01-03", "dan"),
+    )
+
+    result = retention_mean(given, DAYS, every="1d").collect()
+
+    expected = pl.DataFrame(
+        {
+            "period": [0, 1, 2],
+            "cohorts": [3, 2, 1],
+            "users": [4.0, 2.0, 0.0],
+            "cohort_users": [4.0, 4.0, 3.0],
+            "rate": [1.0, 0.5, 0.0],
+            "rate_mean": [1.0, (1 / 3 + 1) / 2, 0.0],
+        }
+    )
+    assert_frame_equal(result, expected)
+
+
+def test_an_empty_cohort_counts_as_a_cohort_and_weighs_nothing():
+    given = events(event("2026-01-01"), event("2026-01-02"))
+
+    result = retention_mean(given, DAYS, every="1d").collect()
+
+    assert result["cohorts"].to_list() == [3, 2, 1]
+    assert result["rate"].to_list() == result["rate_mean"].to_list() == [1.0, 1.0, 0.0]
+
+
+def test_a_cell_that_is_not_over_is_no_drop_in_the_mean():
+    """Week 1 of the second cohort has three days left: whoever is still to come is not missing."""
+    over = window("2026-01-05", "2026-01-23")
+    given = events(
+        *(event("2026-01-05", user) for user in "ab"),
+        *(event("2026-01-12", user) for user in "abcd"),
+    )
+
+    result = retention_mean(given, over).collect()
+
+    assert result.rows() == [
+        (0, 2, 4.0, 4.0, 1.0, 1.0),
+        (1, 1, 2.0, 2.0, 1.0, 1.0),
+        (2, 0, 0.0, 0.0, None, None),
+    ]
+
+
+def test_a_mean_over_nothing_has_its_rows_and_no_share():
+    result = retention_mean(events(), DAYS, every="1d").collect()
+
+    assert result.select("cohorts", "users", "rate", "rate_mean").rows() == [
+        (3, 0.0, None, None),
+        (2, 0.0, None, None),
+        (1, 0.0, None, None),
+    ]
+
+
+# --- on a clock of one's own -------------------------------------------------------------------
+
+
+def test_a_rolling_day_is_24_hours_from_the_users_own_start():
+    """Both came the next calendar day; only bob a whole day later."""
+    given = events(
+        event("2026-01-01T18:00", "ada"),
+        event("2026-01-02T09:00", "ada"),
+        event("2026-01-01T08:00", "bob"),
+        event("2026-01-02T09:00", "bob"),
+    )
+
+    assert matrix(given)[0] == [2, 2, 0]
+    assert matrix(given, clock="rolling")[0] == [2, 1, 0]
+
+
+def test_a_rolling_clock_is_floored_to_the_hour_unless_told_otherwise():
+    given = events(event("2026-01-01T17:59"), event("2026-01-02T17:00"))
+
+    assert matrix(given, clock="rolling")[0] == [1, 1, 0]
+    assert matrix(given, clock="rolling", to_the_hour=False)[0] == [1, 0, 0]
+
+
+def test_half_an_hour_from_utc_an_hour_begins_at_half_past():
+    given = events(event("2026-01-01T17:59"), event("2026-01-02T17:20"))
+    delhi = window("2026-01-01", "2026-01-04", timezone="Asia/Kolkata")
+
+    assert matrix(given, clock="rolling")[0] == [1, 1, 0]
+    assert matrix(given, delhi, clock="rolling")[0] == [1, 0, 0]
+
+
+def test_a_rolling_cell_is_complete_when_it_is_over_for_the_last_who_came():
+    found = retention(events(), DAYS, every="1d", clock="rolling").collect()
+
+    assert found.select("cohort", "period", "complete").rows() == [
+        (day("2026-01-01"), 0, True),
+        (day("2026-01-01"), 1, True),
+        (day("2026-01-01"), 2, False),
+        (day("2026-01-02"), 0, True),
+        (day("2026-01-02"), 1, False),
+        (day("2026-01-03"), 0, False),
+    ]
+
+
+def test_a_rolling_month_is_30_days_and_recurring_cohorts_have_a_clock_each():
+    given = events(event("2026-01-31"), event("2026-02-10"), event("2026-03-05"))
+    over = window("2026-01-01", "2026-04-01")
+    options = {"every": "1mo", "clock": "rolling", "cohort": "recurring"}
+
+    assert matrix(given, over, **options) == [[1, 1, 0], [1, 0], [1, 0]]
+    assert matrix(given, over, **(options | {"cohort": "first"})) == [[1, 1, 0], [0, 0], [0, 0]]
+
+
+def test_a_return_before_the_start_event_is_none():
+    given = events(
+        event("2026-01-01T08:00", name="visit"),
+        event("2026-01-01T12:00", name="sign_up"),
+        event("2026-01-02T10:00", name="visit"),
+        event("2026-01-02T13:00", name="visit"),
+    )
+
+    asked = {"start": "sign_up", "back": "visit", "clock": "rolling"}
+    assert matrix(given, **asked)[0] == [1, 1, 0]
+    assert matrix(given, **asked, min_returns=2)[0] == [1, 0, 0]
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
+        pytest.param({"clock": "sun"}, "Use one of 'calendar', 'rolling'", id="clock"),
         pytest.param({"cohort": "weekly"}, "Use one of 'first', 'recurring'", id="cohort"),
         pytest.param({"min_returns": 0}, "Use 1 or more", id="min_returns"),
         pytest.param({"brackets": (2, 0)}, "whole numbers of periods", id="brackets"),

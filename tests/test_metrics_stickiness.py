@@ -8,7 +8,7 @@ from frames import event, events, window
 from polars.testing import assert_frame_equal
 
 from data_access.metrics.common import MetricError
-from data_access.metrics.stickiness import stickiness
+from data_access.metrics.stickiness import stickiness, stickiness_users
 
 THREE_DAYS = window("2026-01-01", "2026-01-04")
 FREQUENT = events(
@@ -69,3 +69,37 @@ def test_three_columns_are_enough():
 def test_a_minimum_everybody_meets_is_refused(least: int):
     with pytest.raises(MetricError, match="Use 1 or more"):
         stickiness(FREQUENT, THREE_DAYS, min_events=least)
+
+
+def test_a_day_counts_by_at_most_or_exactly_so_many_events():
+    assert users(FREQUENT, min_events=1, min_events_op="lte") == [1.0, 1.0, 0.0]
+    assert users(FREQUENT, min_events=2, min_events_op="eq") == [1.0, 0.0, 0.0]
+    assert users(FREQUENT, min_events=2, min_events_op="lte") == [1.0, 0.0, 1.0]
+    with pytest.raises(MetricError, match="Use one of 'gte', 'lte', 'eq'"):
+        stickiness(FREQUENT, THREE_DAYS, min_events_op="gt")
+
+
+def test_periods_in_a_row_are_merged_from_the_windows_first_one_on():
+    """Three days in twos: the 1st and 2nd are one, the 3rd stands alone."""
+    assert users(FREQUENT, periods_per_bucket=2) == [1.0, 1.0]
+    assert users(FREQUENT, periods_per_bucket=3) == [2.0]
+    assert users(FREQUENT, periods_per_bucket=2, min_events=3) == [1.0, 0.0]
+    with pytest.raises(MetricError, match="whole number of periods"):
+        stickiness(FREQUENT, THREE_DAYS, periods_per_bucket=0)
+
+
+def test_months_are_merged_across_the_new_year():
+    given = events(event("2025-11-30"), event("2025-12-01"), event("2026-01-31"))
+    over = window("2025-11-01", "2026-02-01")
+
+    found = stickiness(given, over, every="1mo", periods_per_bucket=2).collect()
+
+    assert found["users"].to_list() == [0.0, 1.0]
+
+
+def test_the_people_of_a_bar_are_listed():
+    assert stickiness_users(FREQUENT, THREE_DAYS).collect().rows() == [
+        (1, "bob", 1.0),
+        (3, "ada", 1.0),
+    ]
+    assert stickiness_users(FREQUENT, THREE_DAYS, bar=3).collect().rows() == [(3, "ada", 1.0)]

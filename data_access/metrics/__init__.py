@@ -1,6 +1,6 @@
 """Every number the pages show: pure functions from lazy frames to lazy frames."""
 
-from data_access.metrics.active_users import active_users
+from data_access.metrics.active_users import active_users, active_users_hourly
 from data_access.metrics.activity import activity, hourly, movers, sessions_by_period
 from data_access.metrics.beta import activation, context_lifecycle, testers
 from data_access.metrics.by_property import by_property
@@ -29,7 +29,7 @@ from data_access.metrics.latency import (
     latency_heatmap,
     slowest,
 )
-from data_access.metrics.lifecycle import lifecycle
+from data_access.metrics.lifecycle import lifecycle, lifecycle_users
 from data_access.metrics.models import models, observations
 from data_access.metrics.paths import path_steps, path_users, paths, transitions
 from data_access.metrics.person import (
@@ -43,10 +43,10 @@ from data_access.metrics.person import (
 )
 from data_access.metrics.registry import METRICS
 from data_access.metrics.releases import releases
-from data_access.metrics.retention import retention, retention_users
+from data_access.metrics.retention import retention, retention_mean, retention_users
 from data_access.metrics.sampling import sampling
 from data_access.metrics.sessions import sessions
-from data_access.metrics.stickiness import stickiness
+from data_access.metrics.stickiness import stickiness, stickiness_users
 from data_access.metrics.tiers import compare_rates, tier_moves, tiers
 from data_access.metrics.users import people_events, users
 from data_access.stats import (
@@ -73,6 +73,7 @@ __all__ = [
     "METRICS",
     "activation",
     "active_users",
+    "active_users_hourly",
     "activity",
     "apdex",
     "by_property",
@@ -106,6 +107,7 @@ __all__ = [
     "latency_distribution",
     "latency_heatmap",
     "lifecycle",
+    "lifecycle_users",
     "models",
     "movers",
     "observations",
@@ -121,6 +123,7 @@ __all__ = [
     "rate_interval",
     "releases",
     "retention",
+    "retention_mean",
     "retention_users",
     "sample_ratio",
     "sampling",
@@ -132,6 +135,7 @@ __all__ = [
     "smallest_effect",
     "smallest_lift",
     "stickiness",
+    "stickiness_users",
     "testers",
     "tier_moves",
     "tiers",

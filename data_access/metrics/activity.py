@@ -17,6 +17,7 @@ from data_access.metrics.common import (
     WEIGHT,
     MetricError,
     distinct_of,
+    event_predicate,
     has_column,
     in_memory,
     reduced,
@@ -28,6 +29,7 @@ from data_access.metrics.registry import PREVIOUS_WINDOW, metric
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from data_access.metrics.common import Event
     from data_access.window import Window
 
 __all__ = ["activity", "hourly", "movers", "sessions_by_period"]
@@ -41,13 +43,19 @@ _TAKEN: Final = {
 
 @metric("events")
 def activity(
-    events: pl.LazyFrame, window: Window, *, every: str = "1d", by: Sequence[str] = ()
+    events: pl.LazyFrame,
+    window: Window,
+    *,
+    every: str = "1d",
+    by: Sequence[str] = (),
+    event: Event = None,
 ) -> pl.LazyFrame:
     """Events, people, sessions and failures per period.
 
     Definition
     ----------
-    Over all events of the whole periods the window touches. With `by`, those columns follow
+    Over all events of the whole periods the window touches, or over those `event` names (a
+    name, a predicate, or several of either). With `by`, those columns follow
     the period, and each of their values has a row for every period, quiet ones included; an
     event counts under its own value. People and sessions (distinct non-empty session_id) count
     with the smallest weight among their events of the row.
@@ -70,7 +78,8 @@ def activity(
 
     Errors
     ------
-    MetricError : when a column of `by` does not exist, or is one the result counts.
+    MetricError : when a column of `by` does not exist, or is one the result counts; when `event`
+        is an empty list.
     WindowError : when `every` is not "1d", "1w" or "1mo".
     """
     by = list(dict.fromkeys(by))
@@ -82,7 +91,8 @@ def activity(
                 f"Events cannot be grouped by {name!r}: the counts use that name. "
                 "Rename the column first."
             )
-    rows = events.filter(window.widened(every).contains()).select(
+    counted = window.widened(every).contains()
+    rows = events.filter(counted if event is None else counted & event_predicate(event)).select(
         window.period(every=every).alias("period"), *by, *_counted(events)
     )
     return in_memory(rows, lambda found: _per_period(found, window.calendar(every), by))

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import polars as pl
@@ -48,11 +48,13 @@ __all__ = [
     "one_of",
     "over_calendar",
     "packed",
+    "periods_between",
     "person_periods",
     "qualifying",
     "quantile_of",
     "reduced",
     "representative",
+    "the_day",
     "unpacked",
     "unsampled",
     "user_key",
@@ -128,6 +130,21 @@ def one_of(name: str, value: str, allowed: Sequence[str]) -> str:
         choices = ", ".join(repr(choice) for choice in allowed)
         raise MetricError(f"{name}={value!r} is unknown. Use one of {choices}.")
     return value
+
+
+def the_day(value: date | str) -> date:
+    """Return a day given as a date or as text such as "2026-10-12".
+
+    Raises
+    ------
+    MetricError : when the text names no day.
+    """
+    if isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise MetricError(f"{value!r} is no day. Write it as in '2026-10-12'.") from None
 
 
 def event_predicate(event: Event) -> pl.Expr:
@@ -583,7 +600,7 @@ def distinct_of(
     return each.group_by(by).agg(pl.col(WEIGHT).sum().alias(name))
 
 
-def person_periods(active: pl.DataFrame) -> pl.LazyFrame:
+def person_periods(active: pl.DataFrame, *, user: str = KEY) -> pl.LazyFrame:
     """Return the rows in order with the user's active periods around each: last, next, varies.
 
     `last` and `next` are null where there is none; `varies` says whether the weight differs
@@ -591,20 +608,29 @@ def person_periods(active: pl.DataFrame) -> pl.LazyFrame:
 
     Parameters
     ----------
-    active : one row per user and period: KEY, period, weight.
+    active : one row per user and period: the user, period, weight.
+    user : the column that tells users apart.
     """
-    same = pl.col(KEY) == pl.col(KEY).shift(1)
-    followed = pl.col(KEY) == pl.col(KEY).shift(-1)
-    weights = pl.col(WEIGHT).min().over(KEY) != pl.col(WEIGHT).max().over(KEY)
+    same = pl.col(user) == pl.col(user).shift(1)
+    followed = pl.col(user) == pl.col(user).shift(-1)
+    weights = pl.col(WEIGHT).min().over(user) != pl.col(WEIGHT).max().over(user)
     return (
         active.lazy()
-        .sort(KEY, "period")
+        .sort(user, "period")
         .with_columns(
             pl.when(same).then(pl.col("period").shift(1)).alias("last"),
             pl.when(followed).then(pl.col("period").shift(-1)).alias("next"),
             (pl.lit(value=False) if unsampled(active) else weights).alias("varies"),
         )
     )
+
+
+def periods_between(first: pl.Expr, last: pl.Expr, every: str) -> pl.Expr:
+    """Return how many periods the period `last` is after the period `first`, as Int64."""
+    if every == "1mo":
+        years = last.dt.year().cast(pl.Int64) - first.dt.year().cast(pl.Int64)
+        return years * 12 + last.dt.month().cast(pl.Int64) - first.dt.month().cast(pl.Int64)
+    return (last - first).dt.total_days() // (7 if every == "1w" else 1)
 
 
 def over_calendar(calendar: pl.LazyFrame, counted: pl.LazyFrame, *counts: str) -> pl.LazyFrame:
