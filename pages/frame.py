@@ -13,6 +13,7 @@ import streamlit as st
 import data_access
 from data_access import DataUnavailable
 from pages.components import filters, home, menu, notices, options, recorder, style
+from pages.components import notes as teams_notes
 from pages.components.load import Facts, facts
 from pages.components.view import View, publish
 
@@ -98,6 +99,7 @@ own_use.opened(page.url_path or "overview")
 page.run()
 with place_of_link:
     filters.copy_link(link)
+    teams_notes.popover(view)
 for fill in view.pending:
     fill()
 seen.add(page.url_path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import streamlit as st
 
-from pages.components import charts, kpi, lift, pictures, sentences, text
+from pages.components import charts, kpi, lift, moments, pictures, sentences, text
 from pages.components.cell import ask, cell
 from pages.components.head import head, reading
 from pages.components.headline import headline
@@ -109,3 +109,15 @@ with right:
         empty="Nobody was here in this period.",
         is_empty=lambda data: not data.now["users"].sum(),
     )
+
+# What happened meanwhile?
+cell(
+    view,
+    "What happened",
+    [ask("releases"), ask("incidents")],
+    lambda _: moments.table(view),
+    subtitle="Releases first seen, incidents found in the data, and the team's notes, newest first",
+    alt="A table of releases, incidents and notes with their day.",
+    empty="No release, incident or note in this period. “Notes”, beside the filters, adds one.",
+    is_empty=lambda _: not moments.of(view),
+)

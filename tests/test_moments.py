@@ -132,3 +132,13 @@ def test_small_pictures_side_by_side_get_lines_without_names():
 def test_a_picture_without_a_time_axis_stays_as_it_is(figure: go.Figure):
     assert annotated(figure, [Moment(at(1), "1.0")]).layout.shapes == ()
     assert len(time_axis(figure)) < 2
+
+
+def test_a_legend_stands_above_the_names():
+    figure = charts.columns(FRAME.with_columns(b=pl.lit(1.0)), {"users": "a", "b": "b"})
+    before = figure.layout.legend.y, figure.layout.margin.t
+
+    annotated(figure, [Moment(at(3), "1.0")])
+
+    assert figure.layout.legend.y > before[0]
+    assert figure.layout.margin.t > before[1]

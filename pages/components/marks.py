@@ -14,7 +14,8 @@ import polars as pl
 import streamlit as st
 
 from data_access import export
-from pages.components import tables, text
+from ingest.vocabulary import SEGMENT_NAME_CHARS_MAX
+from pages.components import tables, team, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -151,3 +152,12 @@ def _take_along(view: View, slug: str, people: pl.DataFrame, words: str) -> None
                 type="tertiary",
                 key=f"people-{slug}-{suffix}",
             )
+    with st.form(f"segment-{slug}", border=False), st.container(horizontal=True):
+        name = st.text_input(
+            "Save these people as a segment",
+            placeholder="Name of a segment to save them as",
+            max_chars=SEGMENT_NAME_CHARS_MAX,
+            label_visibility="collapsed",
+        )
+        if st.form_submit_button("Save as a segment"):
+            team.save_segment(view, name, people["user_id_hash"].to_list())

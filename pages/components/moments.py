@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
+import data_access
 from pages.components import charts, palette, text
 from pages.components.boundary import alone
+from pages.components.tables import Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 MOMENTS_MAX: Final = 8  # on one axis; more would be a fence
 LABEL_CHARS: Final = 20
+_NAMES_PX: Final = 18
 _LEVEL_PX: Final = 13
 _LEVELS: Final = 3
 _CHAR_SHARE: Final = 0.012  # of the width of a picture, about: when two names would overlap
@@ -46,10 +49,25 @@ class Moment:
 def of(view: View) -> list[Moment]:
     """Return what happened inside the window, oldest first."""
     found: list[Moment] = []
-    for what in (_releases, _incidents):
+    for what in (_releases, _incidents, _notes):
         with alone("What happened", quiet=True):  # a picture is complete without it
             found += what(view)
     return sorted(found, key=lambda one: (one.at, one.kind, one.label))
+
+
+def table(view: View) -> Table:
+    """Return what happened as a table, newest first."""
+    found = of(view)[::-1]
+    frame = pl.DataFrame(
+        {
+            "at": [one.at for one in found],
+            "kind": [one.kind for one in found],
+            "said": [text.plain(one.said or one.label, most=300) for one in found],
+        },
+        schema={"at": pl.Datetime("ms"), "kind": pl.String, "said": pl.String},
+    )
+    labels = {"at": "When", "kind": "Kind", "said": "What happened"}
+    return Table(frame, labels, rows=8, widths={"at": 150, "kind": 90})
 
 
 def _releases(view: View) -> list[Moment]:
@@ -74,6 +92,18 @@ def _incidents(view: View) -> list[Moment]:
         )
         for row in view.load("incidents").iter_rows(named=True)
     ]
+
+
+def _notes(view: View) -> list[Moment]:
+    found = []
+    for note in data_access.notes(view.home):
+        if isinstance(note.at, datetime):
+            at = _local(note.at, view)
+        else:
+            at = datetime.combine(note.at, time())
+        by = f" ({note.who})" if note.who else ""
+        found.append(Moment(at, note.text, "note", f"{note.text}{by}"))
+    return [one for one in found if view.window.start <= one.at.date() < view.window.end]
 
 
 def _local(at: datetime, view: View) -> datetime:
@@ -113,9 +143,17 @@ def annotated(drawn: go.Figure, moments: Sequence[Moment]) -> go.Figure:
             said="<br>".join(charts.label_of(one.said or one.label, most=140) for one in together),
         )
     if shown and not several:
-        top = int(drawn.layout.margin.t or 0)
-        drawn.update_layout(margin={"t": max(top, 22) + max(levels) * _LEVEL_PX})
+        _make_room(drawn, names_px=_NAMES_PX + max(levels) * _LEVEL_PX)
     return drawn
+
+
+def _make_room(drawn: go.Figure, *, names_px: int) -> None:
+    """Make the margin above the picture as high as the names need, and the legend above them."""
+    top, height = int(drawn.layout.margin.t or 0), int(drawn.layout.height or charts.HEIGHT)
+    if drawn.layout.showlegend:
+        top += names_px
+        drawn.update_layout(legend={"y": 1 + names_px / (height - top)})
+    drawn.update_layout(margin={"t": max(top, names_px + 4)})
 
 
 def time_axis(drawn: go.Figure) -> list[Any]:

@@ -55,10 +55,10 @@ def remove_segment(view: View, name: str) -> bool:
     return _done(f"Removed the segment “{text.escaped(name)}”.", "bookmark_remove")
 
 
-def add_note(view: View, words: str, at: date) -> bool:
+def add_note(view: View, words: str, at: date, *, who: str) -> bool:
     """Keep a note about a day, for the time axes."""
     try:
-        note(view.home, words, at=at, who=signed_in())
+        note(view.home, words, at=at, who=who)
     except TeamRefused as error:
         return _refused(error)
     return _done(f"Noted on {text.day(at, today=view.today)}.", "edit_note")

@@ -86,7 +86,8 @@ class View:
         found = self.facts.choices
         columns = {"tier": "tiers", "channel": "channels", "stage": "stages"}
         columns |= {"release": "releases", "project": "projects"}
-        return [name for name, field_name in columns.items() if found.get(field_name)]
+        present = [name for name, field_name in columns.items() if found.get(field_name)]
+        return [*present, *self.facts.properties]
 
     def sample(self, *metrics: str | None) -> Sample | None:
         """Return the sample that any of these metrics looks at; None when it is no sample."""
