@@ -46,6 +46,7 @@ KEYS = {
     "credits_by_plan": ["period", "plan"],
     "error_shifts": ["event_name", "day"],
     "funnel_by": ["group", "step"],
+    "interactions": ["element", "action"],
     "latency_distribution": ["operation_name", "bucket_from_ms"],
     "latency_heatmap": ["period", "bucket_from_ms"],
     "models": ["provider", "model"],
@@ -86,6 +87,26 @@ SAID = (
 )
 
 
+DONE = ("install", "extension_activated", "ui_interaction", "code_insert", "context_switch")
+DONE_SAID = (
+    *(None, "{}", '{"element": "menu", "action": "open"}', '{"lines_inserted": 3}'),
+    '{"lines_inserted": 2, "accepted": true}',
+)
+
+
+def in_extension(rng: random.Random, columns: dict[str, object]) -> dict[str, Any]:
+    """Return a random event of the extension."""
+    return event(
+        instant("2025-12-20") + timedelta(minutes=rng.randrange(60 * 24 * 40)),
+        rng.choice("abcdefgh"),
+        rng.choice(DONE),
+        channel="extension",
+        result=rng.choice(("success", "success", "timeout", "error")),
+        metadata=rng.choice(DONE_SAID),
+        **columns,
+    )
+
+
 @cache
 def small() -> dict[str, pl.LazyFrame]:
     """Return a few hundred random rows of each table, some sampled, some without a tier."""
@@ -118,7 +139,8 @@ def small() -> dict[str, pl.LazyFrame]:
                     **columns(),
                 )
                 for _ in range(400)
-            )
+            ),
+            *(in_extension(words, columns()) for _ in range(120)),
         ),
         "errors": errors(
             *(

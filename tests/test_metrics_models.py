@@ -53,7 +53,7 @@ def test_an_event_that_sums_up_turns_is_as_many_calls_with_its_own_outcomes():
         | {"duration_ms": 9_000.0, "weight": 2.0},
         said("2026-01-06", name="observer_turn_rollup", **rollup, turns=4, outcome_ok=1)
         | {"result": "error"},
-        said("2026-01-06", name="observer_turn_rollup", **rollup, count=5, outcome_error=2)
+        said("2026-01-06", name="observer_turn_rollup", **rollup, count=5, outcome_error=9)
         | {"weight": 2.0},
         said("2026-01-06", name="observer_turn_rollup", **rollup, count=3) | {"result": "error"},
         said("2026-01-06", name="other", **rollup, count=7),
@@ -62,7 +62,7 @@ def test_an_event_that_sums_up_turns_is_as_many_calls_with_its_own_outcomes():
     [row] = metrics.models(given, WEEK).collect().iter_rows(named=True)
 
     assert row["calls"] == 20 + 4 + 10 + 3 + 1
-    assert row["failures"] == 2 * 2 + 3
+    assert row["failures"] == 2 * 5 + 3  # never more than there are turns
     assert row["cost_usd"] == 2 * 2 + 2 + 2 * 2 + 2 + 2
     assert row["duration_ms_p50"] is None  # of ten turns together
 

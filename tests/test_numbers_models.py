@@ -1,4 +1,4 @@
-"""Models, costs and people at the same moment equal SQL of another engine, on a small demo."""
+"""Models, costs, people at the same moment and the extension equal SQL of another engine."""
 
 from __future__ import annotations
 
@@ -171,3 +171,35 @@ def test_people_at_the_same_moment(events, sql, window):
         hour.replace(tzinfo=None): users for hour, users in found.select("period", "users").rows()
     } == expected
     assert found["users"].max() >= 1
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("every", ["1d", "1w"])
+def test_extension_activation(events, sql, window, every):
+    period = "i" if every == "1d" else "date_trunc('week', i)::DATE"
+    wide = window.widened(every)
+    expected = {
+        one: tuple(counts)
+        for one, *counts in sql(
+            f"""WITH x AS (SELECT * FROM e WHERE channel = 'extension' AND day < '{wide.end}'),
+            p AS (SELECT u, min(t) a, min(t)::DATE i FROM x WHERE name = 'install' GROUP BY u),
+            d AS (SELECT u, i,
+                bool_or(name = 'extension_activated' AND result = 'success' AND t >= a
+                    AND t <= a + INTERVAL 7 DAY) activated,
+                bool_or(name NOT IN ('install', 'extension_activated', 'session_started',
+                    'session_ended', 'error') AND t >= a) used,
+                bool_or(name NOT IN ('install', 'extension_activated', 'session_started',
+                    'session_ended', 'error') AND day - i BETWEEN 7 AND 13) later
+                FROM p JOIN x USING (u) GROUP BY u, i)
+            SELECT {period} w, count(*), count(*) FILTER (activated), count(*) FILTER (used),
+                count(*) FILTER (later) FROM d
+            WHERE i >= '{wide.start}' GROUP BY w"""
+        )
+    }
+    assert expected or window.days < 7
+    found = metrics.extension_activation(events, window, every=every).collect()
+
+    counted = found.select("period", "installed", "activated", "used", "used_next_week").rows()
+    assert {one: tuple(counts) for one, *counts in counted} == {
+        one: expected.get(one, (0, 0, 0, 0)) for one in window.periods(every)
+    }

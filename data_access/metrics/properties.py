@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
+    "first_flag",
     "first_number",
     "first_text",
     "flag_of",
@@ -59,9 +60,12 @@ def number_of(key: str) -> pl.Expr:
 
 def flag_of(key: str) -> pl.Expr:
     """Return a metadata key as Boolean: true, 1, yes, auto; false, 0, no, manual; else null."""
-    said = text_of(key).str.to_lowercase()
-    known = pl.when(said.is_in(_TRUE) | said.is_in(_FALSE))
-    return known.then(said.is_in(_TRUE)).alias(key)
+    return _flag(text_of(key)).alias(key)
+
+
+def _flag(text: pl.Expr) -> pl.Expr:
+    said = text.str.to_lowercase()
+    return pl.when(said.is_in(_TRUE) | said.is_in(_FALSE)).then(said.is_in(_TRUE))
 
 
 def has_key(*keys: str) -> pl.Expr:
@@ -72,7 +76,9 @@ def has_key(*keys: str) -> pl.Expr:
     return names_key(*keys)
 
 
-def saying(frame: pl.LazyFrame, keys: Sequence[str], *, among: Sequence[str] = ()) -> pl.LazyFrame:
+def saying(
+    frame: pl.LazyFrame, keys: Sequence[str], *, among: Sequence[str] = (), anyway: bool = False
+) -> pl.LazyFrame:
     """Return the rows with any of the metadata keys; `first_text` and the like then read them.
 
     All keys are read in one go, which costs what `text_of` costs for a single one. A number is
@@ -81,6 +87,7 @@ def saying(frame: pl.LazyFrame, keys: Sequence[str], *, among: Sequence[str] = (
     Parameters
     ----------
     among : the keys of which a row has to have one, where others are only read beside them.
+    anyway : keep the rows with none of them as well; all keys are null there.
 
     Raises
     ------
@@ -92,7 +99,16 @@ def saying(frame: pl.LazyFrame, keys: Sequence[str], *, among: Sequence[str] = (
         return_dtype=pl.Struct(dict.fromkeys(wanted, pl.String)),
         is_elementwise=True,
     )
-    return frame.filter(has_key(*(among or keys))).with_columns(texts.alias(SAID))
+    named = has_key(*(among or keys))
+    # what may be no JSON at all is not worth reading
+    if anyway:
+        return frame.with_columns(_blank_unless(named)).with_columns(texts.alias(SAID))
+    return frame.filter(named).with_columns(texts.alias(SAID))
+
+
+def _blank_unless(named: pl.Expr) -> pl.Expr:
+    """Return the metadata, null where it does not name a key."""
+    return pl.when(named).then(METADATA_COLUMN).alias(METADATA_COLUMN)
 
 
 def _read(metadata: pl.Series, wanted: dict[str, pl.Expr]) -> pl.Series:
@@ -116,6 +132,11 @@ def first_text(*keys: str) -> pl.Expr:
     """Return the first of the keys that a row of `saying` has, as String; empty ones are none."""
     said = [pl.col(SAID).struct.field(key).replace("", None) for key in keys]
     return pl.coalesce(said).alias(keys[0])
+
+
+def first_flag(key: str) -> pl.Expr:
+    """Return a key of a row of `saying` as Boolean, in the words `flag_of` knows."""
+    return _flag(pl.col(SAID).struct.field(key)).alias(key)
 
 
 def first_number(*keys: str) -> pl.Expr:
