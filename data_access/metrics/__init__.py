@@ -4,6 +4,7 @@ from data_access.metrics.active_users import active_users, active_users_hourly
 from data_access.metrics.activity import activity, hourly, movers, sessions_by_period
 from data_access.metrics.beta import activation, context_lifecycle, testers
 from data_access.metrics.by_property import by_property
+from data_access.metrics.churn import churn
 from data_access.metrics.concurrency import concurrent_users
 from data_access.metrics.costs import costs, credits_by_plan, savings_against_naive
 from data_access.metrics.errors import (
@@ -90,6 +91,7 @@ __all__ = [
     "by_property",
     "chances_of_means",
     "chances_of_rates",
+    "churn",
     "code_insertions",
     "compare_arms",
     "compare_counts",

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["lifecycle", "lifecycle_users"]
 
 _STATES: Final = ("new", "returning", "resurrecting", "dormant")
-_LENGTHS: Final = {"1d": "1d", "1w": "7d", "1mo": "1mo"}
+LENGTHS: Final = {"1d": "1d", "1w": "7d", "1mo": "1mo"}
 
 
 @metric("events", lookback_days=ALL_HISTORY)
@@ -175,7 +175,7 @@ def _states(rows: pl.DataFrame, wide: Window, every: str, *, user: str = KEY) ->
     return (
         person_periods(rows, user=user)
         .with_columns(
-            pl.col("period").dt.offset_by(_LENGTHS[every]).alias("after"),
+            pl.col("period").dt.offset_by(LENGTHS[every]).alias("after"),
             wide.period_of_day(pl.col("period").dt.offset_by("-1d"), every=every).alias("before"),
         )
         .with_columns(state.alias("state"), silent.alias("silent"))
