@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from data_access.window import Window
 
 SECONDS_MAX: Final = 300  # a clock-dependent answer is never older than this
-FRAMES_MAX: Final = 400  # about eight pages' worth of filters for five readers
+FRAMES_MAX: Final = 600  # about twelve pages' worth of filters for five readers
+FRAMES_BYTES_MAX: Final = 256 * 1024 * 1024  # lists of people are large; the oldest frames go first
 FACTS_MAX: Final = 16
 PIPELINE_SECONDS: Final = 10  # reports and locks change without the data's version
 PIPELINES_MAX: Final = 8
@@ -51,7 +52,9 @@ class Facts:
     as_of: datetime | None
 
 
-@st.cache_data(ttl=SECONDS_MAX, max_entries=FRAMES_MAX, show_spinner=False)
+@st.cache_data(
+    ttl=SECONDS_MAX, max_entries=FRAMES_MAX, max_size=FRAMES_BYTES_MAX, show_spinner=False
+)
 def load(
     metric: str,
     filters: Filters,

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 MARKS_MAX: Final = 400  # in a list; a reader looks no further
 TOKEN_CHARS_MAX: Final = 150
+EVENTS_MAX: Final = 500  # of the people behind a mark; the latest
+PEOPLE_ASKED_MAX: Final = 500  # whose events are looked up; their list is part of the cache key
+_SHOWN: Final = ("People", "Events")
 HASH_CHARS: Final = 12  # of a pseudonym in a table; exports hold it whole
 WHO: Final = "who"
 _LABELS: Final = {
@@ -47,10 +50,14 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """Who is behind a mark: a row per person (`user_id_hash` and what to show), and in words."""
+    """Who is behind a mark: a row per person (`user_id_hash` and what to show), and in words.
+
+    `names` are the events that put them there; none: whatever they did is shown.
+    """
 
     people: pl.DataFrame
     words: str
+    names: tuple[str, ...] = ()
 
 
 def chosen(slug: str) -> str | None:
@@ -115,7 +122,18 @@ def panel(view: View, slug: str, behind: Behind, after: Callable[[], None]) -> N
         if people.is_empty():
             st.caption("Nobody, in this period and with these filters.")
             return
-        _people(view, people)
+        shown = st.segmented_control(
+            "What to show of them",
+            _SHOWN,
+            default=_SHOWN[0],
+            required=True,
+            key=f"_shown-{slug}",
+            label_visibility="collapsed",
+        )
+        if shown == _SHOWN[0]:
+            _people(view, people)
+        else:
+            _events(view, behind)
         _take_along(view, slug, people, behind.words)
 
 
@@ -136,6 +154,33 @@ def _people(view: View, people: pl.DataFrame) -> None:
         tables.Table(short, labels, {"weight": "decimal"}, rows=8),
         timezone=view.timezone,
         alt=f"The people behind the mark, {text.count(people.height)} rows.",
+    )
+
+
+def _events(view: View, behind: Behind) -> None:
+    users = tuple(behind.people["user_id_hash"].unique(maintain_order=True).head(PEOPLE_ASKED_MAX))
+    rows = view.load("people_events", users=users, names=behind.names, limit=EVENTS_MAX)
+    said = f"The latest {rows.height:,}" if rows.height == EVENTS_MAX else f"All {rows.height:,}"
+    of = f", of the first {len(users):,} people" if len(users) < behind.people.height else ""
+    st.caption(f"{said} of their events in this period{of}, newest first.")
+    tables.show(
+        tables.Table(
+            rows.with_columns(pl.col("user_id_hash").str.slice(0, HASH_CHARS)),
+            {
+                "timestamp": "When",
+                "user_id_hash": "Person",
+                "event_name": "Event",
+                "result": "Result",
+                "duration_ms": "Took",
+                "channel": "Channel",
+                "release": "Release",
+                "metadata": "Metadata",
+            },
+            {"duration_ms": "duration"},
+            rows=8,
+        ),
+        timezone=view.timezone,
+        alt="The events of the people behind the mark, newest first.",
     )
 
 
