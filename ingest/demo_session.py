@@ -352,7 +352,8 @@ class Session:
     def _about_update_memory(self, *, success: bool) -> tuple[str, int | None]:
         stored = self.rng.randint(1, 6) if success else 0
         kind = self.rng.choice(("bugfix", "feature", "refactor", "change", "decision"))
-        return f'"observations_created": {stored}, "obs_type_{kind}": {stored}, ', stored
+        details = f'"observations_created": {stored}, "obs_type_{kind}": {stored}, '
+        return details + self._model(900 + 260 * stored, 70 * stored), stored
 
     def _about_get_active_summary(self, *, success: bool) -> tuple[str, int | None]:
         tokens = self.rng.randint(80, 1_400) if success else 0

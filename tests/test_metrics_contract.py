@@ -54,6 +54,7 @@ KEYS = {
     "path_steps": ["step", "item"],
     "paths": ["step", "source", "target"],
     "lifecycle_users": ["period", "state", "user_id_hash"],
+    "property_users": ["value", "user_id_hash"],
     "retention": ["cohort", "period"],
     "retention_users": ["cohort", "period", "user_id_hash"],
     "sessions": ["user_id_hash", "started_at"],

@@ -240,7 +240,8 @@ def test_values_beyond_the_largest_and_small_groups_are_one_other_group():
         return found.select("value", "events", "users").rows()
 
     assert rows(most=2) == [("go", 3.0, 3.0), ("other", 3.0, 2.0), ("rust", 2.0, 2.0)]
-    assert rows(least_users=3) == [("go", 3.0, 3.0), ("other", 5.0, 2.0)]
+    assert rows(least_users=2) == [("go", 3.0, 3.0), ("other", 3.0, 2.0), ("rust", 2.0, 2.0)]
+    assert rows(least_users=3) == [("go", 3.0, 3.0)]
     with pytest.raises(MetricError, match="most=0"):
         metrics.by_property(given, WEEK, most=0)
 
@@ -277,6 +278,24 @@ def test_a_property_may_be_a_column():
     found = metrics.by_property(given, WEEK, key="channel").collect()
 
     assert found.select("value", "users").rows() == [("server", 1.0), ("web", 1.0)]
+
+
+def test_the_people_behind_a_value_are_those_that_are_counted():
+    given = events(
+        said("2026-01-05", "ada", language="go"),
+        said("2026-01-06", "ada", language="go") | {"weight": 2.0},
+        said("2026-01-05", "ada", language="c"),
+        said("2026-01-06", "ben", language="go"),
+        said("2026-01-06", "ben"),
+        said("2026-01-06", "cy"),
+    )
+
+    assert metrics.property_users(given, WEEK, most=1).collect().rows() == [
+        (None, "cy", 0.0, 1.0),
+        ("go", "ada", 3.0, 1.0),
+        ("go", "ben", 1.0, 1.0),
+        ("other", "ada", 1.0, 1.0),
+    ]
 
 
 # --- at the same moment ----------------------------------------------------------------------

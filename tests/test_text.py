@@ -35,6 +35,33 @@ def test_counts_are_written_out_up_to_ten_thousand(value, said):
 
 
 @pytest.mark.parametrize(
+    ("dollars", "said"),
+    [
+        (None, text.NOTHING),
+        (0, "$0"),
+        (0.00421, "$0.0042"),
+        (0.000_042, "$0.000042"),
+        (0.0099, "$0.0099"),
+        (0.00996, "$0.01"),
+        (1.5, "$1.50"),
+        (99.994, "$99.99"),
+        (99.996, "$100"),
+        (1234.5, "$1,234"),
+        (12_345, "$12.3k"),
+        (-1.5, "\N{MINUS SIGN}$1.50"),
+    ],
+)
+def test_money_shows_cents_while_they_matter(dollars, said):
+    assert text.money(dollars) == said
+
+
+def test_changes_of_money_name_the_amount_before():
+    assert text.change_of_money(3, 2) == text.Change("up 50 % (from $2.00)", 1)
+    assert text.change_of_money(2.01, 2).direction == 0
+    assert text.change_of_money(3, 2, fewest=4) == text.Change("too few to say (n = 4)")
+
+
+@pytest.mark.parametrize(
     ("share", "said"),
     [
         (None, text.NOTHING),

@@ -3,7 +3,7 @@
 from data_access.metrics.active_users import active_users, active_users_hourly
 from data_access.metrics.activity import activity, hourly, movers, sessions_by_period
 from data_access.metrics.beta import activation, context_lifecycle, testers
-from data_access.metrics.by_property import by_property
+from data_access.metrics.by_property import by_property, property_users
 from data_access.metrics.churn import churn
 from data_access.metrics.concurrency import concurrent_users
 from data_access.metrics.costs import costs, credits_by_plan, savings_against_naive
@@ -140,6 +140,7 @@ __all__ = [
     "people_for_rates",
     "power_of_means",
     "power_of_rates",
+    "property_users",
     "rate_difference",
     "rate_interval",
     "releases",

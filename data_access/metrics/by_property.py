@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from data_access.metrics.common import (
     KEY,
+    USER,
     WEIGHT,
     MetricError,
     distinct_of,
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from data_access.metrics.common import Event
     from data_access.window import Window
 
-__all__ = ["OTHER", "by_property"]
+__all__ = ["OTHER", "by_property", "property_users"]
 
 OTHER: Final = "other"
 VALUES_MAX: Final = 1_000
@@ -59,9 +61,10 @@ def by_property(
 
     The `most` values with most people keep their own row; the rest are "other", counted as one
     group, and a value that is called so joins them. So do values with fewer than `least_users`
-    people. With `every` ("1d", "1w", "1mo") a Date column `period` comes first, the window grows
-    to whole periods, and each value has a row for every period, quiet ones included; which
-    values are shown is decided once, for the whole time.
+    people; "other" is left out while it has fewer itself. With `every` ("1d", "1w", "1mo") a
+    Date column `period` comes first, the window grows to whole periods, and each value has a row
+    for every period, quiet ones included; which values are shown is decided once, for the whole
+    time.
 
     On sampled data an estimate: the weights are added up.
 
@@ -82,31 +85,118 @@ def by_property(
     MetricError : when `most` is not between 1 and 1,000, or no metadata key is called `key`.
     WindowError : when `every` is not "1d", "1w" or "1mo".
     """
-    if not 1 <= most <= VALUES_MAX:
-        raise MetricError(f"most={most!r} must lie between 1 and {VALUES_MAX:,}.")
-    span = window if every is None else window.widened(every)
-    period = pl.lit(window.start) if every is None else window.period(every=every)
-    chosen = [span.contains(), event_predicate(event)]
-    if channels:
-        chosen.append(pl.col("channel").is_in(list(channels)))
-    in_session = pl.when(pl.col("session_id") != "").then(pl.col("session_id").hash())
-    counted = [period.alias("period"), person_key(), weight_of(events), in_session.alias("session")]
-    here = events.filter(*chosen)
-    rows = here.select(*counted)
-    if has_column(events, key):
-        value = pl.col(key).cast(pl.String).replace("", None).alias("value")
-        named = here.select(value, *counted).filter(pl.col("value").is_not_null())
-    else:
-        said = saying(here, [key]).select(first_text(key).alias("value"), *counted)
-        named = said.filter(pl.col("value").is_not_null())
+    asked = _Asked(key, most, least_users, every, tuple(channels), event)
+    rows, named = _rows(events, window, asked)
     calendar = None if every is None else window.calendar(every).select("period")
 
     def step(rows: pl.DataFrame, named: pl.DataFrame) -> pl.LazyFrame:
         folded = _folded(named, most, least_users)
-        result = _by_value(rows, folded, calendar)
+        result = _by_value(rows, folded, calendar).filter(_enough(folded, least_users))
         return result.drop("period") if calendar is None else result
 
     return in_memory(rows, step, named)
+
+
+@metric("events")
+def property_users(
+    events: pl.LazyFrame,
+    window: Window,
+    *,
+    key: str = "language",
+    most: int = 12,
+    least_users: float = 0,
+    channels: Sequence[str] = (),
+    event: Event = None,
+) -> pl.LazyFrame:
+    """List the people behind each value of a column or a metadata key.
+
+    Definition
+    ----------
+    The people `by_property` counts with the same options, under each value they name; under no
+    value those who never name one inside the window.
+
+    On sampled data those who are kept stand for more than one; of others only what failed, was
+    slow or critical is known.
+
+    Source
+    ------
+    events : one row per event; its metadata.
+
+    Columns
+    -------
+    value : String; null where none is named.
+    user_id_hash : String.
+    events : Float64, count; those that name the value, 0 where none is named.
+    weight : Float64, people this one stands for; the smallest weight of those events.
+
+    Errors
+    ------
+    MetricError : when `most` is not between 1 and 1,000, or no metadata key is called `key`.
+    """
+    asked = _Asked(key, most, least_users, None, tuple(channels), event)
+    rows, named = _rows(events, window, asked, pl.col(USER))
+
+    def step(rows: pl.DataFrame, named: pl.DataFrame) -> pl.LazyFrame:
+        keys, least = ["value", USER], pl.col(WEIGHT).min()
+        somebody = pl.col(USER).is_not_null()
+        folded = _folded(named, most, least_users)
+        each = (
+            folded.lazy()
+            .filter(somebody, _enough(folded, least_users))
+            .group_by(keys)
+            .agg(pl.col(WEIGHT).sum().alias("events"), least)
+        )
+        silent = (
+            rows.lazy()
+            .filter(somebody)
+            .join(named.lazy().select(USER).unique(), on=USER, how="anti")
+            .group_by(USER)
+            .agg(least)
+            .select(
+                pl.lit(None, pl.String).alias("value"), USER, pl.lit(0.0).alias("events"), WEIGHT
+            )
+        )
+        return pl.concat([each, silent]).sort(keys)
+
+    return in_memory(rows, step, named)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The options of `by_property`."""
+
+    key: str
+    most: int
+    least_users: float
+    every: str | None
+    channels: tuple[str, ...]
+    event: Event
+
+
+def _rows(
+    events: pl.LazyFrame, window: Window, asked: _Asked, *more: pl.Expr
+) -> tuple[pl.LazyFrame, pl.LazyFrame]:
+    """Return period, KEY, weight, session of all rows; and with their value those that name one."""
+    if not 1 <= asked.most <= VALUES_MAX:
+        raise MetricError(f"most={asked.most!r} must lie between 1 and {VALUES_MAX:,}.")
+    every, key = asked.every, asked.key
+    span = window if every is None else window.widened(every)
+    period = pl.lit(window.start) if every is None else window.period(every=every)
+    chosen = [span.contains(), event_predicate(asked.event)]
+    if asked.channels:
+        chosen.append(pl.col("channel").is_in(asked.channels))
+    in_session = pl.when(pl.col("session_id") != "").then(pl.col("session_id").hash())
+    counted = [
+        *(period.alias("period"), person_key(), weight_of(events), in_session.alias("session")),
+        *more,
+    ]
+    here = events.filter(*chosen)
+    if has_column(events, key):
+        value, said = pl.col(key).cast(pl.String).replace("", None), here
+    else:
+        value, said = first_text(key), saying(here, [key])
+    named = said.select(value.alias("value"), *counted).filter(pl.col("value").is_not_null())
+    return here.select(counted), named
 
 
 def _folded(named: pl.DataFrame, most: int, least_users: float) -> pl.DataFrame:
@@ -121,6 +211,13 @@ def _folded(named: pl.DataFrame, most: int, least_users: float) -> pl.DataFrame:
     )
     kept = pl.when(pl.col("value").is_in(top.implode())).then("value").otherwise(pl.lit(OTHER))
     return named.with_columns(kept.alias("value"))
+
+
+def _enough(folded: pl.DataFrame, least_users: float) -> pl.Expr:
+    """Return the predicate "this value may be shown": false for OTHER while it is too small."""
+    rest = distinct_of(folded.filter(pl.col("value") == OTHER), ["value"], KEY)
+    users = rest.collect(engine="in-memory")["users"].sum()
+    return pl.col("value").ne_missing(OTHER) | pl.lit(users >= least_users)
 
 
 def _by_value(

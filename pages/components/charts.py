@@ -41,11 +41,13 @@ TICKS: Final[dict[str, dict[str, Any]]] = {
     "count": {"tickformat": "~s", "rangemode": "tozero"},
     "percent": {"tickformat": "~%", "rangemode": "tozero"},
     "duration": {"rangemode": "tozero"},
+    "money": {"tickprefix": "$", "tickformat": "~s", "rangemode": "tozero"},
 }
 SAY: Final[dict[str, Callable[[float | None], str]]] = {
     "count": text.count,
     "percent": text.percent,
     "duration": text.duration,
+    "money": text.money,
 }
 
 

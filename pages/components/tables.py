@@ -28,8 +28,9 @@ class Table:
     """A frame to show as a cell's picture, with the names of its columns in order.
 
     `labels` are column -> heading; columns not named are left out. `kinds` say how numbers are
-    written where the column's name does not: "percent", "duration", "ratio", "decimal", "spark",
-    "said" (numbers that are words already, set right). `widths` as st.column_config takes them.
+    written where the column's name does not: "percent", "duration", "money", "ratio", "decimal",
+    "spark", "said" (numbers that are words already, set right). `widths` as st.column_config
+    takes them.
     """
 
     frame: pl.DataFrame
@@ -98,6 +99,7 @@ def _readable(frame: pl.DataFrame, kinds: Mapping[str, str]) -> pl.DataFrame:
 
 def _column(label: str, kind: str, timezone: str, width: Any) -> Any:  # noqa: ANN401, PLR0911 - Streamlit's types are private; one line per kind
     number = {"number": "localized", "percent": "%.1f %%", "ratio": "%.2f", "decimal": "%.1f"}
+    number |= {"money": "dollar"}
     if kind == "spark":
         return st.column_config.BarChartColumn(label, y_min=0, color="red", width=width or 150)
     if kind == "duration":

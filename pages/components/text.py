@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import date
 
     from data_access.filters import Filters
@@ -76,6 +76,19 @@ def duration(milliseconds: float | None) -> str:
             digits = (2 if value < 10 else 1) if name == "s" else 1  # noqa: PLR2004
             return f"{value:.{digits}f} {name}"
     return f"{milliseconds / 8.64e7:.1f} days"
+
+
+def money(dollars: float | None) -> str:
+    """Return $12.34, $1,234 and $12.3k; below a cent its first two digits, $0.0042."""
+    if dollars is None or not math.isfinite(dollars):
+        return NOTHING
+    sign, size = "\N{MINUS SIGN}" if dollars < 0 else "", abs(dollars)
+    if size == 0:
+        return "$0"
+    if size < 0.00995:  # noqa: PLR2004
+        digits = min(1 - math.floor(math.log10(size)), 9)
+        return f"{sign}${size:.{digits}f}"
+    return f"{sign}${size:.2f}" if size < 99.995 else f"{sign}${count(size)}"  # noqa: PLR2004
 
 
 def share(part: float | None, whole: float | None, noun: str) -> str:
@@ -207,13 +220,29 @@ def change_of_duration(
     now: float | None, before: float | None, *, fewest: float | None = None
 ) -> Change | None:
     """Say how a duration in milliseconds changed; `fewest` is the smaller number measured."""
+    return _change_of(now, before, fewest, duration)
+
+
+def change_of_money(
+    now: float | None, before: float | None, *, fewest: float | None = None
+) -> Change | None:
+    """Say how an amount of dollars changed; `fewest` is the smaller number it is spent on."""
+    return _change_of(now, before, fewest, money)
+
+
+def _change_of(
+    now: float | None,
+    before: float | None,
+    fewest: float | None,
+    say: Callable[[float | None], str],
+) -> Change | None:
     if now is None or before is None:
         return None
     if fewest is not None and fewest < SHARE_MIN:
         return Change(f"too few to say (n = {count(fewest)})")
     if before <= 0 or abs(now / before - 1) < 0.05:  # noqa: PLR2004 - percentiles wobble by that much
-        return Change(f"about the same (from {duration(before)})")
-    return _moved(now / before - 1, duration(before))
+        return Change(f"about the same (from {say(before)})")
+    return _moved(now / before - 1, say(before))
 
 
 def _moved(relative: float, before: str) -> Change:
