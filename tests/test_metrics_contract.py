@@ -47,6 +47,7 @@ KEYS = {
     "error_shifts": ["event_name", "day"],
     "funnel_by": ["group", "step"],
     "interactions": ["element", "action"],
+    "journeys": ["converted", "rank"],
     "latency_distribution": ["operation_name", "bucket_from_ms"],
     "latency_heatmap": ["period", "bucket_from_ms"],
     "models": ["provider", "model"],

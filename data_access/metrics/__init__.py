@@ -33,6 +33,7 @@ from data_access.metrics.funnel import (
     funnel_users,
 )
 from data_access.metrics.incidents import incidents
+from data_access.metrics.journeys import journey_items, journey_map, journey_users, journeys
 from data_access.metrics.kpis import kpis
 from data_access.metrics.latency import (
     apdex,
@@ -123,6 +124,10 @@ __all__ = [
     "hourly",
     "incidents",
     "interactions",
+    "journey_items",
+    "journey_map",
+    "journey_users",
+    "journeys",
     "kpis",
     "latency",
     "latency_distribution",

@@ -57,8 +57,8 @@ _LAST: Final = pl.col(_VISIT).ne_missing(pl.col(_VISIT).shift(-1))
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """The options that shape a path, checked."""
+class Shape:
+    """The options that shape a path, checked; for whoever else walks."""
 
     gap: timedelta | None
     depth: int = 5
@@ -176,19 +176,19 @@ def paths(
     ------
     MetricError : when an option is out of range, or `gap` is no duration.
     """
-    asked = _Asked(duration(gap), depth, start, end, groups, hide, most, item)
+    asked = Shape(duration(gap), depth, start, end, groups, hide, most, item)
     if top is not None and not _is_whole(top):
         raise MetricError(f"top={top!r} is no number of edges. Use 1 or more, or None for all.")
 
     def step(rows: pl.DataFrame, ids: pl.LazyFrame, _: float) -> pl.LazyFrame:
-        found = _between(_edges(_walk(rows, ids, asked)), min_sessions, max_sessions)
+        found = _between(_edges(walk_of(rows, ids, asked)), min_sessions, max_sessions)
         if top is not None:
             order = [pl.col("sessions"), *_EDGE]
             found = found.sort(order, descending=[True, False, False, False]).head(top)
         found = found.sort(_EDGE)
         return _connected(found) if connected else found
 
-    return of_people(events, _reading(window, asked), step, when=window.contains())
+    return of_people(events, reading(window, asked), step, when=window.contains())
 
 
 @metric("events")
@@ -233,17 +233,17 @@ def path_steps(
     ------
     MetricError : when an option is out of range, or `gap` is no duration.
     """
-    asked = _Asked(duration(gap), depth, start, end, groups, hide, most, item)
+    asked = Shape(duration(gap), depth, start, end, groups, hide, most, item)
 
     def step(rows: pl.DataFrame, ids: pl.LazyFrame, _: float) -> pl.LazyFrame:
-        walk = _walk(rows, ids, asked)
+        walk = walk_of(rows, ids, asked)
         stopped = pl.when("ended").then(WEIGHT).sum()
         counted = walk.rows.group_by(_STEP, _ITEM).agg(
             pl.col(WEIGHT).sum().alias("sessions"), stopped.alias("ended")
         )
         return counted.with_columns(walk.named(_ITEM)).sort(_STEP, _ITEM)
 
-    return of_people(events, _reading(window, asked), step, when=window.contains())
+    return of_people(events, reading(window, asked), step, when=window.contains())
 
 
 @metric("events")
@@ -288,10 +288,10 @@ def path_users(
     ------
     MetricError : when an option is out of range, or `gap` is no duration.
     """
-    asked = _Asked(duration(gap), depth, start, end, groups, hide, most, item)
+    asked = Shape(duration(gap), depth, start, end, groups, hide, most, item)
 
     def found(rows: pl.DataFrame, ids: pl.LazyFrame, _: float) -> pl.LazyFrame:
-        walk = _walk(rows, ids, asked)
+        walk = walk_of(rows, ids, asked)
         named = walk.rows.with_columns(walk.named(_ITEM))
         goes_to = pl.when(~_LAST).then(pl.col(_ITEM).shift(-1))
         wanted = [pl.col(_STEP) == step]
@@ -301,7 +301,7 @@ def path_users(
         there = named.filter(pl.all_horizontal(wanted))
         return there.group_by(USER).agg(pl.col(WEIGHT).sum().alias("sessions")).sort(USER)
 
-    return of_people(events, _reading(window, asked, USER), found, when=window.contains())
+    return of_people(events, reading(window, asked, USER), found, when=window.contains())
 
 
 @metric("events")
@@ -347,19 +347,19 @@ def transitions(
     MetricError : when `by` is unknown, an option is out of range, or `gap` is no duration.
     """
     one_of("by", by, BYS)
-    asked = _Asked(
+    asked = Shape(
         duration(gap) if by == "session" else None, 1, None, None, groups, hide, None, item
     )
 
     def step(rows: pl.DataFrame, ids: pl.LazyFrame, _: float) -> pl.LazyFrame:
-        visits = _visits(rows, ids, asked)
+        visits = visits_of(rows, ids, asked)
         return _pairs(visits, ends=ends)
 
-    reading = _reading(window, asked, path="session_id" if by == "session_id" else USER)
-    return of_people(events, reading, step, when=window.contains())
+    path = "session_id" if by == "session_id" else USER
+    return of_people(events, reading(window, asked, path=path), step, when=window.contains())
 
 
-def _pairs(visits: _Walk, *, ends: bool) -> pl.LazyFrame:
+def _pairs(visits: Walk, *, ends: bool) -> pl.LazyFrame:
     """Return the columns of `transitions` out of items in order."""
     inner = visits.rows.with_columns(visits.named(_ITEM)).select(
         _VISIT,
@@ -390,7 +390,7 @@ def _pairs(visits: _Walk, *, ends: bool) -> pl.LazyFrame:
 
 
 @dataclass(frozen=True, slots=True)
-class _Walk:
+class Walk:
     """Rows in order, a visit's together, with each item as the number of its name."""
 
     rows: pl.LazyFrame
@@ -401,8 +401,8 @@ class _Walk:
         return pl.lit(self.names).gather(pl.col(column)).alias(column)
 
 
-def _reading(
-    window: Window, asked: _Asked, *more: str, path: str = USER
+def reading(
+    window: Window, asked: Shape, *more: str | pl.Expr, path: str = USER
 ) -> Callable[[pl.LazyFrame], pl.LazyFrame]:
     """Return the function from events to the rows a walk is made of; `path` keeps them apart."""
 
@@ -431,7 +431,7 @@ def _item_of(events: pl.LazyFrame, item: str | pl.Expr) -> pl.Expr:
     return property_of(events, item).cast(pl.String)
 
 
-def _visits(rows: pl.DataFrame, ids: pl.LazyFrame, asked: _Asked) -> _Walk:
+def visits_of(rows: pl.DataFrame, ids: pl.LazyFrame, asked: Shape) -> Walk:
     """Return the items in order: visit, item, timestamp, weight and what else the rows have."""
     written = rows[_ITEM].unique().drop_nulls().sort()
     read = pl.Series([asked.read(name) for name in written], dtype=pl.String)
@@ -445,26 +445,26 @@ def _visits(rows: pl.DataFrame, ids: pl.LazyFrame, asked: _Asked) -> _Walk:
         new |= pl.col(TIMESTAMP) - pl.col(TIMESTAMP).shift(1) > asked.gap
     # numbers are put in order in half the time of names
     walk = in_time_order(rows.with_columns(code), ids.with_columns(code)).select(
-        new.fill_null(value=True).cum_sum().alias(_VISIT), pl.all().exclude(KEY)
+        new.fill_null(value=True).cum_sum().alias(_VISIT), pl.all()
     )
     if not unsampled(rows):
         walk = walk.with_columns(pl.col(WEIGHT).min().over(_VISIT))
     if codes.null_count() or rows[_ITEM].null_count():
         walk = walk.filter(pl.col(_ITEM).is_not_null())
-    return _Walk(walk, pl.concat([names, pl.Series([MIDDLE, OTHER])]))
+    return Walk(walk, pl.concat([names, pl.Series([MIDDLE, OTHER])]))
 
 
-def _walk(rows: pl.DataFrame, ids: pl.LazyFrame, asked: _Asked) -> _Walk:
-    """Return the paths: as `_visits`, with step and whether the path ends, cut as asked."""
-    visits = _visits(rows, ids, asked)
+def walk_of(rows: pl.DataFrame, ids: pl.LazyFrame, asked: Shape) -> Walk:
+    """Return the paths: as `visits_of`, with step and whether the path ends, cut as asked."""
+    visits = visits_of(rows, ids, asked)
     merged = visits.rows.filter(_LAST | (pl.col(_ITEM) != pl.col(_ITEM).shift(-1)))
     walk = _cut(merged, visits.names, asked)
     if asked.most is not None:
         walk = _lumped(walk, asked.most, len(visits.names) - 1)
-    return _Walk(walk, visits.names)
+    return Walk(walk, visits.names)
 
 
-def _cut(walk: pl.LazyFrame, names: pl.Series, asked: _Asked) -> pl.LazyFrame:
+def _cut(walk: pl.LazyFrame, names: pl.Series, asked: Shape) -> pl.LazyFrame:
     """Return the rows between the start and the end, at most `depth` of each visit, numbered."""
     code = {name: number for number, name in reversed(list(enumerate(names)))}
     at = [
@@ -533,7 +533,7 @@ def _lumped(walk: pl.LazyFrame, most: int, other: int) -> pl.LazyFrame:
 _EDGE: Final = (_STEP, "source", "target")
 
 
-def _edges(walk: _Walk) -> pl.LazyFrame:
+def _edges(walk: Walk) -> pl.LazyFrame:
     """Return the columns of `paths` for every edge, in no order."""
     length = (pl.col(TIMESTAMP).shift(-1) - pl.col(TIMESTAMP)).dt.total_milliseconds() / 1000
     seconds = (pl.col("seconds") * pl.col(WEIGHT)).sum() / pl.col(WEIGHT).sum()
