@@ -772,6 +772,11 @@ def _duration_ticks(
     return {"tickvals": ticks, "ticktext": [_short(tick) for tick in ticks], "nticks": None}
 
 
+def duration_ticks(values: Sequence[float]) -> dict[str, Any]:
+    """Return the ticks of a logarithmic axis of durations."""
+    return _duration_ticks(values or [1.0], log=True, steps=(1,))
+
+
 def _short(milliseconds: float) -> str:
     if milliseconds >= 1_000:  # noqa: PLR2004
         return f"{milliseconds / 1000:g} s"

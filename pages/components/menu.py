@@ -33,6 +33,7 @@ SECTIONS: Final[dict[str, tuple[Entry, ...]]] = {
         Entry("open_beta.py", "Open beta", "lock_open"),
         Entry("tiers.py", "Tiers", "stacks"),
     ),
+    "People": (Entry("users.py", "Users", "person_search"),),
     "Health": (
         Entry("errors.py", "Errors", "bug_report"),
         Entry("latency.py", "Latency", "speed"),

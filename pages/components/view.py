@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from data_access import Filters
 
 _KEY: Final = "_view"
-_AS_WRITTEN: Final = frozenset({"error_occurrences", "slowest"})  # rows, of which none is estimated
+# rows, of which none is estimated
+_AS_WRITTEN: Final = frozenset(
+    {"error_occurrences", "people_events", "slowest", "user_rows", "user_tiers", "user_timeline"}
+)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,195 @@
+"""The Users page: found by hash, opened, told in full, saved by name, and closed where asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from test_pages import (  # noqa: F401 - fixtures are found by name
+    HOSTILE,
+    a_beta,
+    at,
+    fresh_cache,
+    full,
+    run,
+    words,
+)
+
+from data_access import segments
+from ingest.team import save_segment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from typing import Any
+
+    from streamlit.testing.v1 import AppTest
+
+
+def table(app: AppTest, *columns: str) -> list[tuple]:
+    """Return the first table on the page that has these columns."""
+    for one in app.dataframe:
+        if set(columns) <= set(one.value.columns):
+            return list(one.value[list(columns)].itertuples(index=False, name=None))
+    raise AssertionError(f"no table with {columns}: {[[*d.value.columns] for d in app.dataframe]}")
+
+
+def test_everybody_is_listed_with_the_busiest_first(full: Path):  # noqa: F811
+    app = run("users")
+
+    assert [row[0] for row in table(app, "user_id_hash", "paying")] == ["u0", "u1", "u2"]
+    assert "3 people in this period (3 of them new, 2 paying)" in words(app)
+
+
+def test_a_search_by_the_beginning_of_a_hash_is_in_the_link(full: Path):  # noqa: F811
+    app = run("users", **{"users.find": "U1"})
+
+    assert [row[0] for row in table(app, "user_id_hash", "paying")] == ["u1"]
+    assert app.text_input(key="users.find").value == "U1"
+    assert "Nobody's hash begins so" in words(run("users", **{"users.find": "zzz"}))
+
+
+def test_a_person_in_the_link_has_a_page(full: Path):  # noqa: F811
+    app = run("users", user="u2")
+
+    said = words(app)
+    assert not app.error
+    assert "On the tier **enterprise** since" in said
+    assert "First seen 21 days ago" in said
+    assert {"Tiers over time", "Sessions", "Latency felt", "Errors met", "Timeline"} <= {
+        one.value for one in app.subheader
+    }
+    kinds = {row[0] for row in table(app, "kind", "name")}
+    assert kinds == {"event", "error", "trace"}
+
+
+def test_a_persons_timeline_is_cut_by_kind_and_name_in_the_link(full: Path):  # noqa: F811
+    query = {"users.kinds": ["event"], "users.names": ["context_loaded"]}
+    app = run("users", user="u2", **query)
+
+    assert set(table(app, "kind", "name")) == {("event", "context_loaded")}
+    assert "Rows 1 to 21 of 21" in words(app)
+
+
+def test_a_long_timeline_has_pages(home: Path, load_lines: Callable[..., Any], monkeypatch):
+    load_lines(
+        *(
+            {"event_name": "session_started", "timestamp": at(2 + n / 2_000), "user_id_hash": "u"}
+            for n in range(450)
+        )
+    )
+    monkeypatch.setenv("TELEMETRY_HOME", str(home))
+
+    app = run("users", user="u", **{"users.page": "3"})
+    assert "Rows 401 to 450 of 450" in words(app)
+
+
+@pytest.mark.parametrize("user", ["nobody", HOSTILE, "x" * 200])
+def test_a_hash_nobody_has_says_so_and_acts_as_no_markup(full: Path, user: str):  # noqa: F811
+    app = run("users", user=user)
+
+    assert not app.error
+    assert "Nobody here has the hash" in words(app)
+    assert "<script>" not in words(app).replace("\\<script\\>", "")
+
+
+def test_somebody_with_a_hostile_hash_is_listed_and_shown(
+    home: Path, load_lines: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+):
+    who = "<script>**x**</script>"
+    load_lines(
+        {"event_name": HOSTILE, "timestamp": at(2), "user_id_hash": who, "user_tier": "paid"}
+    )
+    monkeypatch.setenv("TELEMETRY_HOME", str(home))
+
+    shown = run("users", user=who)
+    listed = run("users")
+    for app in (shown, listed):
+        assert not app.error
+        assert "<script>" not in words(app).replace("\\<script\\>", "")
+
+
+def test_choosing_from_the_list_opens_a_page_and_everybody_leads_back(full: Path):  # noqa: F811
+    app = run("users")
+
+    app.selectbox(key="_user_pick").select("u1").run()
+    assert app.session_state["user"] == "u1"
+    assert "On the tier **paid**" in words(app)
+
+    app.button(key="everybody").click().run()
+    assert app.session_state["user"] == ""
+    assert "Everybody" in [one.value for one in app.header]
+
+
+def saving(app: AppTest, name: str, by: int, people: tuple[str, ...] = ()) -> AppTest:
+    app.session_state["save-segment"] = True
+    app.run()
+    radio = app.radio(key="_segment_who")
+    radio.set_value(radio.options[by])
+    app.text_input(key="_segment_name").set_value(name).run()
+    if people:
+        app.multiselect(key="_segment_people").set_value(list(people)).run()
+    return app.button(key="save-segment-now").click().run()
+
+
+def test_the_list_some_of_it_or_the_filters_are_saved_as_a_segment(full: Path):  # noqa: F811
+    app = run("users", tier=["paid", "enterprise"])
+    saving(app, "list", 1)
+    saving(app, "some", 2, ("u2",))
+    saving(app, "filters", 0)
+
+    saved = segments(full)
+    assert saved["list"].users == ("u1", "u2")
+    assert saved["some"].users == ("u2",)
+    assert saved["filters"].query == "tier=enterprise&tier=paid"
+    assert ("filters", 2, "whoever matches tier enterprise, paid") in table(
+        app, "name", "people", "made_of"
+    )
+    assert "not filters" in app.multiselect(key="segment").options
+
+
+def test_a_segment_that_cannot_be_kept_says_why(full: Path):  # noqa: F811
+    app = run("users")
+    saving(app, "", 1)
+    assert "needs a name" in app.toast[0].value
+
+    saving(app, "all", 0)
+    assert "No filter is set" in app.toast[0].value
+    assert segments(full) == {}
+
+
+def test_a_segment_is_chosen_left_out_and_removed_from_the_page(full: Path):  # noqa: F811
+    save_segment(full, "team", users=["u0"])
+    app = run("users")
+
+    app.button(key="not-segment").click().run()
+    assert app.multiselect(key="segment").value == ["not team"]
+    assert [row[0] for row in table(app, "user_id_hash", "paying")] == ["u1", "u2"]
+    app.button(key="only-segment").click().run()
+    assert [row[0] for row in table(app, "user_id_hash", "paying")] == ["u0"]
+
+    app.button(key="remove-segment").click().run()
+    assert not app.error
+    assert app.multiselect(key="segment").value == []
+    assert segments(full) == {}
+    assert "None is saved yet" in words(app)
+
+
+def test_a_hostile_segment_name_is_inert(full: Path):  # noqa: F811
+    save_segment(full, HOSTILE[:60], users=["u0"])
+
+    app = run("users", segment=next(iter(segments(full))))
+    assert not app.error
+    assert "<script>" not in words(app).replace("\\<script\\>", "")
+
+
+def test_lists_of_people_are_closed_where_the_team_says_so(full: Path):  # noqa: F811
+    (full / "telemetry.toml").write_text("people_lists = false\n")
+    save_segment(full, "team", users=["u0"])
+
+    for query in ({}, {"user": "u1"}, {"users.find": "u"}):
+        app = run("users", **query)
+        said = words(app) + str([one.value.to_dict() for one in app.dataframe])
+        assert "people_lists = false" in said
+        assert not any(user in said for user in ("u0", "u1", "u2"))
+        assert [row[0] for row in table(app, "name", "people")] == ["team"]
