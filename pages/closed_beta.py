@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components import charts, kpi, pictures, sentences, testers, text
+from pages.components import behind, charts, kpi, pictures, sentences, testers, text
 from pages.components.cell import ask, cell
 from pages.components.head import head, reading, stage_notes
 from pages.components.headline import headline
@@ -107,6 +107,7 @@ with right:
         subtitle="Testers per day; the period before is dotted",
         alt=lambda data: pictures.said(data.now, "users", "active testers per day"),
         empty="Nobody was active in this period.",
+        **behind.of_periods(view),
     )
 
 weeks = view.at_least(56)

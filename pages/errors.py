@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components import charts, failures, palette, pictures, sentences
+from pages.components import behind, charts, failures, palette, pictures, sentences
 from pages.components.cell import ask, cell
 from pages.components.head import head, reading
 from pages.components.headline import headline
@@ -42,6 +42,7 @@ with left:
         subtitle="Occurrences of all groups",
         alt=lambda data: pictures.said(data.now, "occurrences", "errors per day"),
         empty=EMPTY,
+        **behind.of_periods(view, "error_people", did="met an error"),
     )
 with right:
     cell(
@@ -59,6 +60,7 @@ with right:
         subtitle="People with an error per day; the period before is dotted",
         alt=lambda data: pictures.said(data.now, "users", "people with an error per day"),
         empty=EMPTY,
+        **behind.of_periods(view, "error_people", did="met an error"),
     )
 
 # Which?

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components import charts, kpi, pictures, sentences
+from pages.components import behind, charts, kpi, pictures, sentences
 from pages.components.cell import ask, cell
 from pages.components.head import head, reading
 from pages.components.headline import headline
@@ -51,6 +51,14 @@ cell(
     subtitle="Percentiles per operation, slowest p95 first; Apdex counts 500 ms as fast enough",
     alt="A table of operations with their percentiles, failures and Apdex.",
     empty=EMPTY,
+    **behind.of_values(
+        view,
+        "operation_name",
+        column="traces",
+        metric="trace_people",
+        did="waited for",
+        of=lambda operation: {"operation": operation},
+    ),
 )
 cell(
     view,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components import charts, kpi, pictures, sentences, text
+from pages.components import behind, charts, kpi, pictures, sentences, text
 from pages.components.cell import ask, cell
 from pages.components.head import head, reading, stage_notes
 from pages.components.headline import headline
@@ -55,6 +55,7 @@ with left:
         subtitle=f"People active per week, {span}",
         alt=lambda data: pictures.said(data.now, "users", "people active per week"),
         empty="Nobody was active.",
+        **behind.of_periods(weeks, every="1w"),
     )
 with right:
     cell(

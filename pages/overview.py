@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import streamlit as st
 
-from pages.components import charts, kpi, lift, moments, pictures, sentences, text
+from pages.components import behind, charts, kpi, lift, moments, pictures, sentences, text
 from pages.components.cell import ask, cell
 from pages.components.head import head, reading
 from pages.components.headline import headline
@@ -53,6 +53,7 @@ cell(
     subtitle="People per day (DAU), in the 7 (WAU) and the 30 days (MAU) that end with it",
     alt=lambda data: pictures.said(data.now, "users", "daily active people"),
     empty="Nobody was active. A session, an activation, an operation or a web view fills this.",
+    **behind.of_periods(view),
 )
 
 left, right = st.columns(2)
@@ -108,6 +109,11 @@ with right:
         alt=lambda data: pictures.said_bars(data.now, "tier", "users"),
         empty="Nobody was here in this period.",
         is_empty=lambda data: not data.now["users"].sum(),
+        **behind.of_values(
+            view,
+            "tier",
+            of=lambda tier: {"by": "user_tier", "value": tier, "active_events": None},
+        ),
     )
 
 # What happened meanwhile?

@@ -286,3 +286,21 @@ def test_the_path_on_the_command_line_beats_the_environment(monkeypatch: pytest.
 
     monkeypatch.delenv("TELEMETRY_HOME")
     assert homes.chosen() == "telemetry"
+
+
+def test_a_link_opens_the_people_behind_a_mark(full: Path):
+    day = (NOW - timedelta(days=3)).date().isoformat()
+
+    app = run("overview", who=f"active-people:{day}")
+
+    assert "**3 people** were active on" in words(app) or "3 people were active on" in words(app)
+    [table] = [one for one in app.dataframe if "times" in one.value.columns]
+    assert sorted(table.value["user_id_hash"]) == ["u0", "u1", "u2"]
+
+
+@pytest.mark.parametrize("token", ["2020-01-01", "<script>", "active-people"])
+def test_a_mark_that_is_not_in_the_picture_is_said_and_breaks_nothing(full: Path, token: str):
+    app = run("overview", who=f"active-people:{token}")
+
+    assert not app.error
+    assert "a mark that is not in this picture" in words(app)

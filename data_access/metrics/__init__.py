@@ -45,6 +45,7 @@ from data_access.metrics.latency import (
 from data_access.metrics.lifecycle import lifecycle, lifecycle_users
 from data_access.metrics.models import models, observations
 from data_access.metrics.paths import path_steps, path_users, paths, transitions
+from data_access.metrics.people import error_people, people, trace_people
 from data_access.metrics.person import (
     user_errors,
     user_latency,
@@ -108,6 +109,7 @@ __all__ = [
     "days_to_go",
     "error_groups",
     "error_occurrences",
+    "error_people",
     "error_shifts",
     "errors_by_period",
     "errors_by_release",
@@ -140,6 +142,7 @@ __all__ = [
     "path_steps",
     "path_users",
     "paths",
+    "people",
     "people_events",
     "people_for_means",
     "people_for_rates",
@@ -167,6 +170,7 @@ __all__ = [
     "testers",
     "tier_moves",
     "tiers",
+    "trace_people",
     "transitions",
     "user_errors",
     "user_latency",

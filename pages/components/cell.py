@@ -186,15 +186,30 @@ def _body(view: View, made: Cell, data: Data) -> None:
             if moments.time_axis(drawn):
                 moments.annotated(drawn, moments.of(view))
             _figure(made, drawn, data, alt)
-        if made.marks is not None:
-            picker(made.slug, made.title, made.marks(data), _again)
+        if made.marks is not None and made.behind is not None:
+            _who(view, made, data, made.marks(data), made.behind)
     note = _words(made.note, data)
     if note:
         st.caption(f":material/info: {note}")
+
+
+def _who(
+    view: View,
+    made: Cell,
+    data: Data,
+    offered: Sequence[Mark],
+    behind: Callable[[str, Data], Behind],
+) -> None:
+    """Offer the marks of the picture, and show who is behind the one chosen."""
+    picker(made.slug, made.title, offered, _again)
     token = chosen(made.slug)
-    if made.behind is not None and token is not None:
-        with alone(f"Who is behind “{made.title}”"):
-            panel(view, made.slug, made.behind(token, data), _again)
+    if token is None:
+        return
+    if token not in {mark.token for mark in offered}:
+        st.caption(":material/info: The link asks for a mark that is not in this picture.")
+        return
+    with alone(f"Who is behind “{made.title}”"):
+        panel(view, made.slug, behind(token, data), _again)
 
 
 def _figure(made: Cell, drawn: go.Figure, data: Data, alt: str) -> None:

@@ -123,8 +123,8 @@ def lines(
             x=when,
             y=closed,
             name=label_of(label),
-            mode="lines+markers" if _sparse(closed) else "lines",
-            marker={"size": 5},
+            mode="lines+markers",  # a point that is not drawn can still be clicked
+            marker={"size": 5, "opacity": 1} if _sparse(closed) else {"size": 12, "opacity": 0},
             line={"color": colour, "width": 2, "dash": dash},
             fill="tozeroy" if fill and single else None,
             fillpattern=None,

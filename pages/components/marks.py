@@ -20,6 +20,7 @@ from pages.components import tables, team, text
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from data_access.window import Window
     from pages.components.view import View
 
 MARKS_MAX: Final = 400  # in a list; a reader looks no further
@@ -52,12 +53,14 @@ class Mark:
 class Behind:
     """Who is behind a mark: a row per person (`user_id_hash` and what to show), and in words.
 
-    `names` are the events that put them there; none: whatever they did is shown.
+    `names` are the events that put them there, none: any of theirs; `window` is when they did,
+    None: in the period on show.
     """
 
     people: pl.DataFrame
     words: str
     names: tuple[str, ...] = ()
+    window: Window | None = None
 
 
 def chosen(slug: str) -> str | None:
@@ -159,10 +162,12 @@ def _people(view: View, people: pl.DataFrame) -> None:
 
 def _events(view: View, behind: Behind) -> None:
     users = tuple(behind.people["user_id_hash"].unique(maintain_order=True).head(PEOPLE_ASKED_MAX))
-    rows = view.load("people_events", users=users, names=behind.names, limit=EVENTS_MAX)
+    where = view if behind.window is None else view.over(behind.window)
+    rows = where.load("people_events", users=users, names=behind.names, limit=EVENTS_MAX)
     said = f"The latest {rows.height:,}" if rows.height == EVENTS_MAX else f"All {rows.height:,}"
     of = f", of the first {len(users):,} people" if len(users) < behind.people.height else ""
-    st.caption(f"{said} of their events in this period{of}, newest first.")
+    days = text.window(where.window, today=view.today)
+    st.caption(f"{said} of their events, {days}{of}, newest first.")
     tables.show(
         tables.Table(
             rows.with_columns(pl.col("user_id_hash").str.slice(0, HASH_CHARS)),
