@@ -114,6 +114,9 @@ def test_a_column_comes_before_a_metadata_key_of_its_name():
     ("name", "source", "metadata", "tool"),
     [
         ("server_operation_called", "tool_call", '{"tool_name": "rag"}', "rag"),
+        ("server_operation_called", "tool_call", '{"tool_name":"rag","top_k": 5}', "rag"),
+        ("server_operation_called", "tool_call", '{"ide": "zed", "tool_name": "rag"}', "rag"),
+        ("server_operation_called", "tool_call", '{"tool_name": "caf\\u00e9"}', "café"),
         ("server_operation_called", "mcp.search_context", "{}", "search_context"),
         ("server_operation_called", "tool_call", "{}", "server_operation_called"),
         ("server_operation_called", "server_operation_called", "{}", "server_operation_called"),
