@@ -311,6 +311,49 @@ _COHORT_TABLES: Final[dict[str, Pair]] = {
     for cohort in ("first", "recurring")
 }
 
+_NOT_FEATURES: Final = (
+    "event_name IN ('session_started','session_ended','session_resumed_from_context',"
+    "'extension_activated','install','context_auto_created','context_protection_triggered',"
+    "'context_protection_blocked','paid_subscription_started','paid_subscription_canceled',"
+    "'error','session_compressed','context_injected','historical_activity') "
+    "OR event_name LIKE '%_rollup'"
+)
+_FEATURE: Final = f"""CASE WHEN event_name = 'server_operation_called'
+            THEN coalesce(json_extract_string(metadata, '$.tool_name'), event_name)
+            WHEN NOT ({_NOT_FEATURES}) THEN event_name END"""
+_FEATURE_USAGE: Final = f"""WITH r AS (SELECT user_tier t, user_id_hash u, {_FEATURE} f,
+            {_ACTIVE} a FROM events WHERE {_IN}),
+        n AS (SELECT t, count(DISTINCT u) active FROM r WHERE a OR f IS NOT NULL GROUP BY t),
+        c AS (SELECT f, t, count(DISTINCT u) users, count(*) uses FROM r WHERE f IS NOT NULL
+            GROUP BY f, t)
+        SELECT f, t, users, uses, active, users / active FROM c JOIN n USING (t) ORDER BY f, t"""
+_ADOPTION: Final = f"""WITH r AS (SELECT user_id_hash u, {_FEATURE} f, min(timestamp) t FROM events
+            WHERE ({_ACTIVE} OR NOT ({_NOT_FEATURES}))
+            AND timestamp < date_trunc('week', {_END} - INTERVAL 1 DAY) + INTERVAL 7 DAY
+            GROUP BY 1, 2),
+        w AS (SELECT unnest(generate_series(date_trunc('week', {_START}),
+            {_END} - INTERVAL 1 DAY, INTERVAL 7 DAY)) w),
+        p AS (SELECT w, count(*) people FROM w, (SELECT u, min(t) t FROM r GROUP BY u)
+            WHERE t < w + INTERVAL 7 DAY GROUP BY w),
+        c AS (SELECT f, w, count(*) adopters, count(*) FILTER (t >= w) new_users FROM w, r
+            WHERE f IS NOT NULL AND t < w + INTERVAL 7 DAY GROUP BY f, w)
+        SELECT f, w, new_users, adopters, people, adopters / people FROM c JOIN p USING (w)
+        ORDER BY f, w"""
+_CO_USAGE: Final = f"""WITH r AS (SELECT DISTINCT session_id s, {_FEATURE} f FROM events
+            WHERE {_IN} AND session_id <> '' AND NOT ({_NOT_FEATURES})),
+        n AS (SELECT f, count(*) n FROM r GROUP BY f),
+        m AS (SELECT count(DISTINCT s) m FROM r),
+        p AS (SELECT a.f f, b.f g, count(*) k FROM r a JOIN r b ON a.s = b.s AND a.f < b.f
+            GROUP BY ALL)
+        SELECT f, g, k, x.n, y.n, m, k / m, k * m / (x.n * y.n) FROM p JOIN n x USING (f)
+            JOIN n y ON y.f = g CROSS JOIN m ORDER BY f, g"""
+_TOOL: Final = "coalesce(json_extract_string(metadata, '$.tool_name'), event_name)"
+_SAVINGS: Final = f"""WITH r AS (SELECT {_DAY} d, user_id_hash u,
+            json_extract(metadata, ['$.before_tokens', '$.after_tokens'])::BIGINT[] n
+            FROM events WHERE {_IN} AND metadata LIKE '%"before_tokens"%')
+        SELECT d, count(*), count(DISTINCT u), sum(n[1]), sum(n[2]), 1 - sum(n[2]) / sum(n[1])
+        FROM r WHERE n[1] >= 0 AND n[2] >= 0 GROUP BY d ORDER BY d"""
+
 PAIRS: Final[dict[str, Pair]] = {
     "daily active users": Pair(
         "active_users",
@@ -453,6 +496,17 @@ PAIRS: Final[dict[str, Pair]] = {
         f"SELECT date_trunc('hour', timestamp) h, count(*), count(*) FILTER (result <> 'success'), "
         f"count(DISTINCT user_id_hash) FROM events WHERE {_IN} GROUP BY h ORDER BY h",
     ),
+    "features by tier": Pair("feature_usage", _FEATURE_USAGE),
+    "adoption of features": Pair("feature_adoption", _ADOPTION),
+    "features used together": Pair("co_usage", _CO_USAGE),
+    "tools": Pair(
+        "tools",
+        f"SELECT {_TOOL} t, count(*), count(DISTINCT user_id_hash), "
+        "count(*) FILTER (result <> 'success'), quantile_cont(duration_ms, [0.5, 0.95]) "
+        f"FROM events WHERE {_IN} AND event_name = 'server_operation_called' "
+        "GROUP BY t ORDER BY t",
+    ),
+    "tokens saved by day": Pair("token_savings", _SAVINGS),
     "releases": Pair(
         "releases",
         f"""WITH r AS ({_first_releases("events", "traces")}),

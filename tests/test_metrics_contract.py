@@ -24,6 +24,7 @@ ONE = {"user": "a"}
 # what a metric cannot do without
 OPTIONS: dict[str, dict[str, Any]] = {
     "error_occurrences": {"group": "g1"},
+    "feature_users": {"feature": "context_loaded"},
     "funnel": STEPS,
     "funnel_by": STEPS | {"by": "tier", "users_min": 0},
     "funnel_histogram": STEPS,
@@ -42,12 +43,15 @@ OPTIONS: dict[str, dict[str, Any]] = {
 KEYS = {
     "activation": ["step"],
     "by_property": ["value"],
+    "co_usage": ["feature", "other"],
     "context_lifecycle": ["period"],
     "credits_by_plan": ["period", "plan"],
     "error_shifts": ["event_name", "day"],
     "funnel_by": ["group", "step"],
     "interactions": ["element", "action"],
     "journeys": ["converted", "rank"],
+    "feature_adoption": ["feature", "period"],
+    "feature_usage": ["feature", "user_tier"],
     "latency_distribution": ["operation_name", "bucket_from_ms"],
     "latency_heatmap": ["period", "bucket_from_ms"],
     "models": ["provider", "model"],

@@ -39,6 +39,13 @@ TO_PAID = ("session_started", "context_created", "context_loaded", "paid_subscri
 TO_WORK = ("session_started", "context_created", "context_loaded")
 KEPT_MIN = 8  # people in the sample: fewer have no bell curve
 SUCCESSES = ("server_operation_called", "context_created", "context_loaded", "web_view_opened")
+# what a call says about itself
+CALLS = (
+    '{"tool_name": "search_context", "results_count": 3}',
+    '{"tool_name": "compress_context", "before_tokens": 10, "after_tokens": 4}',
+    '{"tool_name": "reference_suggest", "accepted": true}',
+    '{"tool_name": "ontology_classify", "category": "code", "confidence": 0.9}',
+)
 
 # what no sample can tell without bias, and why
 CANNOT = {
@@ -115,6 +122,8 @@ def _visit(rng: random.Random, user: str, day: int, tier: str) -> tuple[list[dic
         more = common | {"user_tier": tier, "is_paid_user": tier == "paid"}
         result = "failure" if name in SUCCESSES and rng.random() < 0.05 else "success"
         took = round(rng.lognormvariate(5, 1), 3)
+        if name == "server_operation_called":
+            more["metadata"] = CALLS[int(took * 1000) % len(CALLS)]
         found.append(event(at, user, name, result=result, duration_ms=took, **more))
         at += timedelta(minutes=rng.choice((1, 5, 12, 45)), seconds=rng.random())
     return found, tier
@@ -147,6 +156,8 @@ def sample(rate: float, draw: int) -> Home:
 Numbers = dict[str, float]
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "active_users": [{"every": "1w"}, {"days": 7}],
+    "feature_usage": [{"by": None}, {"every": "1w"}],
+    "feature_users": [{"feature": "context_loaded"}],
     "funnel": [
         {"steps": TO_PAID, "within": None},
         {"steps": TO_WORK, "within": "2d"},
@@ -184,6 +195,11 @@ PEOPLE_IN: dict[str, tuple[Sequence[str], Sequence[str]]] = {
     "active_users": (["period"], ["users"]),
     "activity": (["period"], ["users"]),
     "errors_by_release": (["release"], ["users", "users_with_errors"]),
+    "feature_adoption": (["feature", "period"], ["new_users", "adopters", "people"]),
+    "feature_breadth": (["features"], ["users"]),
+    "feature_people": ([], ["weight"]),
+    "feature_usage": (["feature", "user_tier", "period"], ["users", "active_users"]),
+    "feature_users": ([], ["weight"]),
     "funnel": (["step"], ["users"]),
     "funnel_histogram": ([], ["users"]),
     "funnel_trend": (["period"], ["users", "converted"]),
@@ -214,6 +230,15 @@ PEOPLE_IN: dict[str, tuple[Sequence[str], Sequence[str]]] = {
 }
 # metric -> the columns that add up something of which one user may have several
 SUMS_IN: dict[str, tuple[Sequence[str], dict[str, str]]] = {
+    "branches": ([], {"manual": "event"}),
+    "co_usage": (["feature", "other"], {"sessions": "session", "sessions_feature": "session"}),
+    "feature_usage": (["feature", "user_tier", "period"], {"uses": "event"}),
+    "ontology": (["category"], {"events": "call"}),
+    "rag": ([], {"searches": "call", "counted": "call"}),
+    "rag_results": (["results_from"], {"searches": "call"}),
+    "reference_acceptance": ([], {"answered": "call", "accepted": "call"}),
+    "token_savings": ([], {"events": "call"}),
+    "tools": (["tool"], {"calls": "call", "failures": "failure"}),
     "activity": (["period"], {"events": "event", "sessions": "session", "failures": "failure"}),
     "context_lifecycle": ([], {"context_created": "event", "context_loaded": "event"}),
     "errors_by_release": (["release"], {"events": "event", "errors": "failure"}),
@@ -301,6 +326,7 @@ def spread() -> dict[str, float]:
     visits = whole().ask("sessions").lazy().group_by("user_id_hash")
     per_user = {
         "event": inside.group_by("user_id_hash").len("y"),
+        "call": inside.drop_nulls("metadata").group_by("user_id_hash", "metadata").len("y"),
         "failure": inside.filter(pl.col("result") == "failure").group_by("user_id_hash").len("y"),
         "session": inside.group_by("user_id_hash").agg(pl.col("session_id").n_unique().alias("y")),
         "trace": whole().traces.lazy().filter(WINDOW.contains()).group_by("user_id_hash").len("y"),

@@ -24,6 +24,14 @@ from data_access.metrics.extension import (
     interactions,
     session_lengths,
 )
+from data_access.metrics.features import (
+    co_usage,
+    feature_adoption,
+    feature_breadth,
+    feature_people,
+    feature_usage,
+    feature_users,
+)
 from data_access.metrics.findings import error_shifts, shifts
 from data_access.metrics.funnel import (
     funnel,
@@ -62,6 +70,15 @@ from data_access.metrics.sampling import sampling
 from data_access.metrics.sessions import sessions
 from data_access.metrics.stickiness import stickiness, stickiness_users
 from data_access.metrics.tiers import compare_rates, tier_moves, tiers
+from data_access.metrics.tools import (
+    branches,
+    ontology,
+    rag,
+    rag_results,
+    reference_acceptance,
+    token_savings,
+    tools,
+)
 from data_access.metrics.users import people_events, users
 from data_access.stats import (
     chances_of_means,
@@ -90,10 +107,12 @@ __all__ = [
     "active_users_hourly",
     "activity",
     "apdex",
+    "branches",
     "by_property",
     "chances_of_means",
     "chances_of_rates",
     "churn",
+    "co_usage",
     "code_insertions",
     "compare_arms",
     "compare_counts",
@@ -118,6 +137,11 @@ __all__ = [
     "extension_funnel",
     "extension_installs",
     "extension_sessions",
+    "feature_adoption",
+    "feature_breadth",
+    "feature_people",
+    "feature_usage",
+    "feature_users",
     "funnel",
     "funnel_by",
     "funnel_histogram",
@@ -139,6 +163,7 @@ __all__ = [
     "models",
     "movers",
     "observations",
+    "ontology",
     "path_steps",
     "path_users",
     "paths",
@@ -149,8 +174,11 @@ __all__ = [
     "power_of_means",
     "power_of_rates",
     "property_users",
+    "rag",
+    "rag_results",
     "rate_difference",
     "rate_interval",
+    "reference_acceptance",
     "releases",
     "retention",
     "retention_mean",
@@ -170,6 +198,8 @@ __all__ = [
     "testers",
     "tier_moves",
     "tiers",
+    "token_savings",
+    "tools",
     "trace_people",
     "transitions",
     "user_errors",
