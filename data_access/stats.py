@@ -35,6 +35,7 @@ __all__ = [
     "compare_pairs",
     "corrected",
     "days_to_go",
+    "mean_interval",
     "people_for_means",
     "people_for_rates",
     "power_of_means",
@@ -361,12 +362,8 @@ def compare_means(
     ------
     MetricError : when a number is not finite, a variance is negative or n is below 0.
     """
-    for name, (mean, variance, n) in (("a", a), ("b", b)):
-        if not (math.isfinite(mean) and 0 <= variance < math.inf and 0 <= n < math.inf):
-            raise MetricError(
-                f"{name}=({mean}, {variance}, {n}): give a finite mean, a variance of 0 or more "
-                "and how many it is the mean of."
-            )
+    _check_mean("a", a)
+    _check_mean("b", b)
     difference = b[0] - a[0]
     if min(a[2], b[2]) < 2:  # noqa: PLR2004 - one number has no variance
         return MeanComparison(difference, *[math.nan] * 6)
@@ -396,6 +393,30 @@ def _errors(a: Mean, b: Mean, *, equal_variance: bool) -> tuple[float, float, fl
     of_a, of_b = var_a / n_a, var_b / n_b
     below = of_a * of_a / (n_a - 1) + of_b * of_b / (n_b - 1)
     return of_a, of_b, (of_a + of_b) ** 2 / below if below else n_a + n_b - 2
+
+
+def mean_interval(mean: Mean, *, confidence: float = CONFIDENCE) -> Interval:
+    """Return the interval of one mean, by Student's t.
+
+    Parameters
+    ----------
+    mean : (mean, variance, how many), as in `compare_means`.
+    confidence : the share of such intervals that hold the true mean.
+
+    Returns
+    -------
+    Interval : NaN for fewer than two.
+
+    Raises
+    ------
+    MetricError : as `compare_means`.
+    """
+    _check_mean("mean", mean)
+    middle, variance, n = mean
+    if n < 2:  # noqa: PLR2004 - one number has no variance
+        return Interval(math.nan, math.nan)
+    reach = -float(_special().stdtrit(n - 1, (1 - confidence) / 2)) * math.sqrt(variance / n)
+    return Interval(middle - reach, middle + reach)
 
 
 def compare_counts(a: float, b: float, *, exposure: tuple[float, float] = (1.0, 1.0)) -> float:
@@ -793,6 +814,15 @@ def _check_rate(name: str, rate: Rate) -> None:
     hits, total = rate
     if not 0 <= hits <= total < math.inf:
         raise MetricError(f"{name}={hits}, {total}: give counts, 0 or more, hits out of a total.")
+
+
+def _check_mean(name: str, given: Mean) -> None:
+    mean, variance, n = given
+    if not (math.isfinite(mean) and 0 <= variance < math.inf and 0 <= n < math.inf):
+        raise MetricError(
+            f"{name}=({mean}, {variance}, {n}): give a finite mean, a variance of 0 or more "
+            "and how many it is the mean of."
+        )
 
 
 def _check_arms(arms: Sequence[Rate]) -> None:

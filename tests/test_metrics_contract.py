@@ -21,10 +21,16 @@ from ingest.vocabulary import CortexEventName
 WINDOW = window("2026-01-10", "2026-01-24")
 STEPS = {"steps": ["session_started", "context_created", "context_loaded"]}
 ONE = {"user": "a"}
+EXPERIMENT = {"flag": "f", "goal": "session_started"}
 # what a metric cannot do without
 OPTIONS: dict[str, dict[str, Any]] = {
     "error_occurrences": {"group": "g1"},
     "feature_users": {"feature": "context_loaded"},
+    "experiment": EXPERIMENT,
+    "experiment_daily": EXPERIMENT,
+    "experiment_means": {"flag": "f"},
+    "experiment_results": {"flag": "f", "goals": ["session_started"], "values": ["events"]},
+    "experiment_users": EXPERIMENT,
     "funnel": STEPS,
     "funnel_by": STEPS | {"by": "tier", "users_min": 0},
     "funnel_histogram": STEPS,
@@ -52,6 +58,9 @@ KEYS = {
     "journeys": ["converted", "rank"],
     "feature_adoption": ["feature", "period"],
     "feature_usage": ["feature", "user_tier"],
+    "experiment_daily": ["period", "variant"],
+    "experiment_results": ["metric", "variant"],
+    "experiments": ["flag", "variant"],
     "latency_distribution": ["operation_name", "bucket_from_ms"],
     "latency_heatmap": ["period", "bucket_from_ms"],
     "models": ["provider", "model"],
@@ -90,6 +99,7 @@ SAID = (
     '{"observations_created": 3, "obs_type_bugfix": 2, "model": "m1", "language": "rust"}',
     '{"tokens_saved_vs_naive": -20}',
     '{"plan": "pro", "credits": 500, "language": "python"}',
+    *('{"flag": "f", "variant": "a"}', '{"ide": "zed", "variant": "b", "flag": "f"}'),
 )
 
 

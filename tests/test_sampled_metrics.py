@@ -49,6 +49,7 @@ CALLS = (
 
 # what no sample can tell without bias, and why
 CANNOT = {
+    "experiment_means": "averages over people; how many there are is what experiment counts",
     "error_shifts": "finds days worth a sentence; it names days, not how many people",
     "sampling": "says how much is a sample; nothing of the whole home is",
     "shifts": "finds days worth a sentence; it names days, not how many people",
@@ -120,6 +121,8 @@ def _visit(rng: random.Random, user: str, day: int, tier: str) -> tuple[list[dic
     for name in names:
         tier = {TO_PAID[-1]: "paid", "paid_subscription_canceled": "free"}.get(name, tier)
         more = common | {"user_tier": tier, "is_paid_user": tier == "paid"}
+        if name == first:
+            more["metadata"] = f'{{"flag": "f", "variant": "{"ab"[int(user) % 2]}"}}'
         result = "failure" if name in SUCCESSES and rng.random() < 0.05 else "success"
         took = round(rng.lognormvariate(5, 1), 3)
         if name == "server_operation_called":
@@ -186,6 +189,10 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     ],
     "sessions": [{}, {"starts_with": "session_started"}],
     "error_occurrences": [{"group": "g2"}],
+    "experiment": [{"flag": "f"}, {"flag": "f", "goal": "context_created"}],
+    "experiment_daily": [{"flag": "f", "goal": "context_created"}],
+    "experiment_results": [{"flag": "f", "goals": ("context_created",)}],
+    "experiment_users": [{"flag": "f"}],
     "activity": [{"every": "1w"}, {"every": "1mo", "by": ("channel",)}],
     "latency": [{}, {"by": (), "every": "1w"}],
 }
@@ -200,6 +207,11 @@ PEOPLE_IN: dict[str, tuple[Sequence[str], Sequence[str]]] = {
     "feature_people": ([], ["weight"]),
     "feature_usage": (["feature", "user_tier", "period"], ["users", "active_users"]),
     "feature_users": ([], ["weight"]),
+    "experiment": (["variant"], ["users", "users_recent", "converted"]),
+    "experiment_daily": (["period", "variant"], ["exposed", "converted"]),
+    "experiment_results": (["variant"], ["users", "converted"]),
+    "experiment_users": (["variant"], ["weight"]),
+    "experiments": (["variant"], ["users"]),
     "funnel": (["step"], ["users"]),
     "funnel_histogram": ([], ["users"]),
     "funnel_trend": (["period"], ["users", "converted"]),

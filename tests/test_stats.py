@@ -162,6 +162,13 @@ def test_the_interval_of_a_relative_difference_is_the_delta_methods():
     )
 
 
+def test_the_interval_of_a_mean_is_students():
+    found = stats.mean_interval((10.0, 16.0, 25))
+
+    assert found == pytest.approx(scipy_stats.t.interval(0.95, 24, 10.0, 0.8))
+    assert math.isnan(stats.mean_interval((10.0, 0.0, 1)).low)
+
+
 def test_means_that_cannot_be_compared_say_so():
     alone = stats.compare_means((1.0, 0.0, 1), (2.0, 1.0, 5))
     still = stats.compare_means((2.0, 0.0, 5), (2.0, 0.0, 5))

@@ -13,6 +13,14 @@ from data_access.metrics.errors import (
     errors_by_period,
     errors_by_release,
 )
+from data_access.metrics.experiment_results import experiment_results
+from data_access.metrics.experiments import (
+    experiment,
+    experiment_daily,
+    experiment_means,
+    experiment_users,
+    experiments,
+)
 from data_access.metrics.extension import (
     code_insertions,
     context_switches,
@@ -89,6 +97,7 @@ from data_access.stats import (
     compare_pairs,
     corrected,
     days_to_go,
+    mean_interval,
     people_for_means,
     people_for_rates,
     power_of_means,
@@ -132,6 +141,12 @@ __all__ = [
     "error_shifts",
     "errors_by_period",
     "errors_by_release",
+    "experiment",
+    "experiment_daily",
+    "experiment_means",
+    "experiment_results",
+    "experiment_users",
+    "experiments",
     "extension_activation",
     "extension_failures",
     "extension_funnel",
@@ -160,6 +175,7 @@ __all__ = [
     "latency_heatmap",
     "lifecycle",
     "lifecycle_users",
+    "mean_interval",
     "models",
     "movers",
     "observations",
