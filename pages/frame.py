@@ -12,7 +12,7 @@ import streamlit as st
 
 import data_access
 from data_access import DataUnavailable
-from pages.components import filters, home, menu, notices, options, recorder, style
+from pages.components import filters, home, marks, menu, notices, options, recorder, style
 from pages.components import notes as teams_notes
 from pages.components.load import Facts, facts
 from pages.components.view import View, publish
@@ -61,6 +61,7 @@ with st.sidebar:
     filters.own_choices()
     place_of_link = st.container()
 options.begin()
+marks.follow()
 
 
 def link() -> str:

@@ -28,6 +28,7 @@ TOKEN_CHARS_MAX: Final = 150
 EVENTS_MAX: Final = 500  # of the people behind a mark; the latest
 PEOPLE_ASKED_MAX: Final = 500  # whose events are looked up; their list is part of the cache key
 _SHOWN: Final = ("People", "Events")
+_OPEN: Final = "_open_person"
 HASH_CHARS: Final = 12  # of a pseudonym in a table; exports hold it whole
 WHO: Final = "who"
 _LABELS: Final = {
@@ -87,6 +88,12 @@ def clicked(key: str) -> dict[str, Any] | None:
     return points[0] if points else None
 
 
+def follow() -> None:
+    """Go to the page of a person chosen in a list. The frame calls it: the filters come along."""
+    if st.session_state.pop(_OPEN, False):
+        st.switch_page("users.py", query_params={})
+
+
 def picker(slug: str, title: str, marks: Sequence[Mark], after: Callable[[], None]) -> None:
     """Offer the marks in a list: what a click does, for the keyboard and the screen reader."""
     labels = {mark.token: mark.label for mark in marks[:MARKS_MAX]}
@@ -125,6 +132,12 @@ def panel(view: View, slug: str, behind: Behind, after: Callable[[], None]) -> N
         if people.is_empty():
             st.caption("Nobody, in this period and with these filters.")
             return
+        if not view.facts.settings.people_lists:
+            st.caption(
+                ":material/lock: People are not listed one by one here: `telemetry.toml` says "
+                "`people_lists = false`."
+            )
+            return
         shown = st.segmented_control(
             "What to show of them",
             _SHOWN,
@@ -134,7 +147,7 @@ def panel(view: View, slug: str, behind: Behind, after: Callable[[], None]) -> N
             label_visibility="collapsed",
         )
         if shown == _SHOWN[0]:
-            _people(view, people)
+            _people(view, slug, people, after)
         else:
             _events(view, behind)
         _take_along(view, slug, people, behind.words)
@@ -145,19 +158,32 @@ def _close(slug: str, after: Callable[[], None]) -> None:
     after()
 
 
-def _people(view: View, people: pl.DataFrame) -> None:
+def _people(view: View, slug: str, people: pl.DataFrame, after: Callable[[], None]) -> None:
     labels = {
         name: _LABELS.get(name, name.replace("_", " ").capitalize()) for name in people.columns
     }
     shown = min(people.height, tables.ROWS_MAX)
     if shown < people.height:
         st.caption(f"The first {shown:,} of {people.height:,}; exports hold all.")
+    key = f"_rows-{slug}"
+
+    def opened() -> None:
+        rows = st.session_state[key]["selection"]["rows"]
+        if rows:
+            st.session_state["user"] = people["user_id_hash"][rows[0]]
+            st.session_state[_OPEN] = True
+            after()
+
     short = people.with_columns(pl.col("user_id_hash").str.slice(0, HASH_CHARS))
     tables.show(
         tables.Table(short, labels, {"weight": "decimal"}, rows=8),
         timezone=view.timezone,
         alt=f"The people behind the mark, {text.count(people.height)} rows.",
+        key=key,
+        on_select=opened,
+        selection_mode="single-row",
     )
+    st.caption("Choose a row to open that person's page.")
 
 
 def _events(view: View, behind: Behind) -> None:
