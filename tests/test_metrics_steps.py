@@ -6,7 +6,7 @@ import pytest
 from frames import event, events
 
 from data_access.metrics.common import MetricError, event_label, event_predicate
-from data_access.metrics.steps import step_of, steps_of
+from data_access.metrics.steps import names_of, step_of, steps_of
 
 ROWS = events(
     event("2026-01-01", "u", "load", channel="web", metadata='{"ide": "vscode", "n": 3}'),
@@ -75,3 +75,9 @@ def test_a_step_is_called_what_was_typed():
 def test_a_text_that_means_no_step_is_refused(text, says):
     with pytest.raises(MetricError, match=says):
         step_of(text)
+
+
+def test_a_text_tells_which_events_it_names():
+    texts = ["load", "load or save where n:3", "any event where ide:a or b"]
+
+    assert [names_of(text) for text in texts] == [("load",), ("load", "save"), ()]

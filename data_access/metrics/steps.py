@@ -23,7 +23,7 @@ from data_access.schema import EVENTS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["step_of", "steps_of"]
+__all__ = ["names_of", "step_of", "steps_of"]
 
 STEP_CHARS_MAX: Final = 500
 CONDITIONS_MAX: Final = 10
@@ -51,7 +51,7 @@ def step_of(text: str) -> Event:
     names, *conditions = _WHERE.split(text, maxsplit=1)
     which = _named(names)
     if not conditions:
-        return which if isinstance(which, str | None) else event_predicate(which).alias(text)
+        return event_predicate(which).alias(text) if isinstance(which, tuple) else which
     parts = _AND.split(conditions[0])
     if len(parts) > CONDITIONS_MAX:
         raise MetricError(f"{text!r} has {len(parts)} conditions. Use at most {CONDITIONS_MAX}.")
@@ -64,7 +64,15 @@ def steps_of(texts: Sequence[str]) -> tuple[Event, ...]:
     return tuple(step_of(text) for text in texts)
 
 
-def _named(names: str) -> Event:
+def names_of(text: str) -> tuple[str, ...]:
+    """Return the events' names in a text that `step_of` reads; none for any event."""
+    which = _named(_WHERE.split(text.strip(), maxsplit=1)[0])
+    if which is None:
+        return ()
+    return (which,) if isinstance(which, str) else which
+
+
+def _named(names: str) -> str | tuple[str, ...] | None:
     """Return the event before "where": a name, several of them, or None for any."""
     if names.strip() == ANY:
         return None

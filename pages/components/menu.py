@@ -33,7 +33,10 @@ SECTIONS: Final[dict[str, tuple[Entry, ...]]] = {
         Entry("open_beta.py", "Open beta", "lock_open"),
         Entry("tiers.py", "Tiers", "stacks"),
     ),
-    "People": (Entry("users.py", "Users", "person_search"),),
+    "People": (
+        Entry("funnels.py", "Funnels", "filter_alt"),
+        Entry("users.py", "Users", "person_search"),
+    ),
     "Health": (
         Entry("errors.py", "Errors", "bug_report"),
         Entry("latency.py", "Latency", "speed"),
