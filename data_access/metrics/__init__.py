@@ -32,6 +32,7 @@ from data_access.metrics.extension import (
     interactions,
     session_lengths,
 )
+from data_access.metrics.feature_value import feature_value
 from data_access.metrics.features import (
     co_usage,
     feature_adoption,
@@ -157,6 +158,7 @@ __all__ = [
     "feature_people",
     "feature_usage",
     "feature_users",
+    "feature_value",
     "funnel",
     "funnel_by",
     "funnel_histogram",

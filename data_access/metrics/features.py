@@ -77,7 +77,7 @@ def is_feature() -> pl.Expr:
     return (~left_out).fill_null(value=False)
 
 
-def _counted(
+def counted_uses(
     events: pl.LazyFrame, when: pl.Expr, counted: pl.Expr, *columns: pl.Expr | str
 ) -> pl.LazyFrame:
     """Return `feature` (null: none used), weight and `columns` of the rows that count.
@@ -160,7 +160,7 @@ def feature_usage(
     if every:
         groups["period"] = window.period(every=every)
     columns = [value.alias(name) for name, value in groups.items()]
-    rows = _counted(events, inside, _active_or_used(active_events), person_key(), *columns)
+    rows = counted_uses(events, inside, _active_or_used(active_events), person_key(), *columns)
     calendar = window.calendar(every) if every else None
     return in_memory(rows, lambda found: _usage(found, list(groups), calendar))
 
@@ -245,7 +245,7 @@ def feature_adoption(
 
     def first_uses(events: pl.LazyFrame) -> pl.LazyFrame:
         return (
-            _counted(events, somebody, _active_or_used(active_events), user_key(), TIMESTAMP)
+            counted_uses(events, somebody, _active_or_used(active_events), user_key(), TIMESTAMP)
             .group_by(KEY, "feature")
             .agg(pl.col(TIMESTAMP).min(), *_WEIGHTS)
         )
@@ -336,7 +336,7 @@ def _people(events: pl.LazyFrame, window: Window, active_events: Event) -> pl.La
 
     def used(events: pl.LazyFrame) -> pl.LazyFrame:
         return (
-            _counted(events, somebody, _active_or_used(active_events), *who)
+            counted_uses(events, somebody, _active_or_used(active_events), *who)
             .group_by(KEY, "feature", "day")
             .agg(pl.col(USER).first(), pl.col(WEIGHT).sum().alias("uses"), *_WEIGHTS)
         )
@@ -464,7 +464,7 @@ def co_usage(events: pl.LazyFrame, window: Window, *, tools_only: bool = False) 
     session = pl.col("session_id").hash().alias("session")
 
     def used(events: pl.LazyFrame) -> pl.LazyFrame:
-        uses = _counted(events, in_session, is_feature(), session)
+        uses = counted_uses(events, in_session, is_feature(), session)
         return uses.group_by("session", "feature").agg(*_WEIGHTS)
 
     def step(rows: pl.DataFrame, _: object, __: float) -> pl.LazyFrame:
@@ -573,7 +573,7 @@ def feature_users(
     wanted = [feature] if other is None else [feature, other]
     somebody = window.contains() & pl.col(USER).is_not_null()
     columns = (USER, TIMESTAMP, "session_id", window.day().alias("day"))
-    uses = _counted(events, somebody, is_feature(), *columns).filter(
+    uses = counted_uses(events, somebody, is_feature(), *columns).filter(
         pl.col("feature").is_in(wanted)
     )
     if other is not None:

@@ -1,0 +1,137 @@
+"""Which features people come back to, and which go with paying: what to build more of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from data_access.metrics.common import (
+    KEY,
+    TIMESTAMP,
+    USER,
+    WEIGHT,
+    event_predicate,
+    of_people,
+    user_key,
+)
+from data_access.metrics.features import counted_uses
+from data_access.metrics.kpis import ratio
+from data_access.metrics.registry import metric
+from ingest.vocabulary import CortexEventName
+
+if TYPE_CHECKING:
+    from data_access.metrics.common import Event
+    from data_access.window import Window
+
+__all__ = ["feature_value"]
+
+
+@metric("events")
+def feature_value(
+    events: pl.LazyFrame,
+    window: Window,
+    *,
+    goal: Event = CortexEventName.PAID_SUBSCRIPTION_STARTED.value,
+) -> pl.LazyFrame:
+    """Say for each feature who comes back to it, and who reaches the goal with and without it.
+
+    Definition
+    ----------
+    A feature is what `feature_usage` says. Over the events inside the window: somebody comes back
+    to a feature when they use it on two days or more. Somebody could reach the goal when their
+    first event inside the window is not a paying one; they reach it with their first `goal` event.
+    They did so with the feature when they used it before that; who did not reach the goal had
+    the feature when they used it at all. So `without` includes who used it only afterwards.
+
+    That two things go together does not say that one makes the other: who stays longer uses more
+    and pays more. A person counts at the smallest weight among their events of the window.
+
+    On sampled data only the people whose ordinary events are kept count, each as 1 / keep rate.
+
+    Source
+    ------
+    events : one row per event.
+
+    Columns
+    -------
+    feature : String.
+    users : Float64, people; who used it.
+    users_again : Float64, people; who used it on two days or more.
+    again_rate : Float64, 0 to 1; users_again / users.
+    with_users : Float64, people; who could reach the goal and had the feature.
+    with_reached : Float64, people; of those, who reached it.
+    with_rate : Float64, 0 to 1; null when nobody had it.
+    without_users : Float64, people; who could reach the goal and had not the feature.
+    without_reached : Float64, people; of those, who reached it.
+    without_rate : Float64, 0 to 1; null when everybody had it.
+
+    Errors
+    ------
+    MetricError : when `goal` is no event.
+    """
+    when = window.contains() & pl.col(USER).is_not_null()
+
+    def reduce(events: pl.LazyFrame) -> pl.LazyFrame:
+        return counted_uses(
+            events,
+            when,
+            pl.lit(value=True),
+            user_key(),
+            TIMESTAMP,
+            window.day().alias("day"),
+            pl.col("is_paid_user").fill_null(value=False).alias("paying"),
+            event_predicate(goal).alias("reached"),
+        )
+
+    def step(rows: pl.DataFrame, *_: object) -> pl.LazyFrame:
+        return _valued(rows.lazy())
+
+    return of_people(events, reduce, step, when=when)
+
+
+def _valued(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the columns of `feature_value` out of everybody's events with their feature."""
+    people = (
+        rows.group_by(KEY)
+        .agg(
+            pl.col(WEIGHT).min(),
+            pl.col(TIMESTAMP).filter("reached").min().alias("reached_at"),
+            (~pl.col("paying").sort_by(TIMESTAMP, "paying").first()).alias("could"),
+        )
+        .collect()
+    )
+    uses = (
+        rows.filter(pl.col("feature").is_not_null())
+        .group_by("feature", KEY)
+        .agg((pl.col("day").n_unique() > 1).alias("again"), pl.col(TIMESTAMP).min().alias("first"))
+        .join(people.lazy(), on=KEY)
+    )
+    reached = pl.col("reached_at").is_not_null()
+    had = pl.col("could") & (~reached | (pl.col("first") < pl.col("reached_at")))
+    could = people.filter("could")
+    everybody = could[WEIGHT].sum()
+    arrived = could.filter(pl.col("reached_at").is_not_null())[WEIGHT].sum()
+    weight = pl.col(WEIGHT)
+    return (
+        uses.group_by("feature")
+        .agg(
+            weight.sum().alias("users"),
+            weight.filter("again").sum().alias("users_again"),
+            weight.filter(had).sum().alias("with_users"),
+            weight.filter(had & reached).sum().alias("with_reached"),
+        )
+        .with_columns(
+            (everybody - pl.col("with_users")).alias("without_users"),
+            (arrived - pl.col("with_reached")).alias("without_reached"),
+        )
+        .select(
+            *("feature", "users", "users_again"),
+            ratio("users_again", "users").alias("again_rate"),
+            *("with_users", "with_reached"),
+            ratio("with_reached", "with_users").alias("with_rate"),
+            *("without_users", "without_reached"),
+            ratio("without_reached", "without_users").alias("without_rate"),
+        )
+        .sort("feature")
+    )
