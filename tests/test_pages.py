@@ -50,6 +50,7 @@ def a_beta(name: str = "rag_search") -> list[dict[str, Any]]:
             rows.append(
                 {"operation_name": name, "duration_ms": 10.0 * day, "timestamp": at(day), **who}
             )
+        rows += in_the_extension(name, day, {**who, "channel": "extension"})
         rows.append(
             {
                 "error_type": "ValueError",
@@ -60,6 +61,25 @@ def a_beta(name: str = "rag_search") -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def in_the_extension(name: str, day: int, who: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what somebody does there: a call of a model, on the first day an installation."""
+    first = ["install", "extension_activated"] if day == 21 else []
+    said = {
+        "model": name,
+        "provider": "p",
+        "cost_usd": 0.5,
+        "tokens_input": 100,
+        "ide": name,
+        "language": "go",
+        "element": name,
+        "action": "open",
+    }
+    return [
+        {"event_name": event, "timestamp": at(day), "metadata": said, **who}
+        for event in (*first, "code_insert", "ui_interaction")
+    ]
 
 
 @pytest.fixture(autouse=True)
@@ -258,6 +278,7 @@ def test_a_metric_that_fails_takes_its_own_cells_with_it_and_nothing_else(
         "latency": "slowest",
         "pipeline": "activity",
         "users": "users",
+        "models": "observations",
     }[page]
 
     def compute(*_frames: object, **_options: object) -> None:

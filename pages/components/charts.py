@@ -746,6 +746,8 @@ def _axes(
         return low, high
     if kind == "duration":
         drawn.update_yaxes(**_duration_ticks([0.0, *known], log=False))
+    elif kind == "money" and top < 1:
+        drawn.update_yaxes(tickformat="~f")  # 100m reads as millions
     elif kind == "count" and top < 5:  # noqa: PLR2004 - no half people
         drawn.update_yaxes(dtick=1, nticks=None)
     return min(0.0, *known) if known else 0.0, top

@@ -37,6 +37,7 @@ SECTIONS: Final[dict[str, tuple[Entry, ...]]] = {
         Entry("funnels.py", "Funnels", "filter_alt"),
         Entry("users.py", "Users", "person_search"),
     ),
+    "Product": (Entry("models.py", "Models and cost", "memory"),),
     "Health": (
         Entry("errors.py", "Errors", "bug_report"),
         Entry("latency.py", "Latency", "speed"),

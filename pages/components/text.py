@@ -79,16 +79,14 @@ def duration(milliseconds: float | None) -> str:
 
 
 def money(dollars: float | None) -> str:
-    """Return $12.34, $1,234 and $12.3k; below a cent its first two digits, $0.0042."""
+    """Return $12.34, $1,234 and $12.3k; below a dollar the first two digits, $0.33 and $0.0042."""
     if dollars is None or not math.isfinite(dollars):
         return NOTHING
     sign, size = "\N{MINUS SIGN}" if dollars < 0 else "", abs(dollars)
-    if size == 0:
-        return "$0"
-    if size < 0.00995:  # noqa: PLR2004
-        digits = min(1 - math.floor(math.log10(size)), 9)
-        return f"{sign}${size:.{digits}f}"
-    return f"{sign}${size:.2f}" if size < 99.995 else f"{sign}${count(size)}"  # noqa: PLR2004
+    if size >= 99.995:  # noqa: PLR2004 - $100.00 would show cents nobody asks for
+        return f"{sign}${count(size)}"
+    digits = 2 if size == 0 or size >= 1 else min(max(2, 1 - math.floor(math.log10(size))), 9)
+    return f"{sign}${size:.{digits}f}" if size else "$0"
 
 
 def share(part: float | None, whole: float | None, noun: str) -> str:
