@@ -37,7 +37,8 @@ cell(
     subtitle="People and their share of all who entered; hatched is who did not go on"
     + (", the thin line the period before" if view.previous else ""),
     alt=lambda data: ". ".join(
-        funnel_charts.said(row, funnel.optional) for row in data.now.iter_rows(named=True)
+        funnel_charts.said(row, funnel.optional, name_of=text.plain)
+        for row in data.now.iter_rows(named=True)
     ),
     empty=EMPTY,
     is_empty=lambda data: not data.now["users"].sum(),

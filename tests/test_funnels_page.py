@@ -163,7 +163,7 @@ def test_what_makes_no_sense_is_left_out_and_said(
     [
         pytest.param("left-1", "20 people got to session_started and not to", 20, id="left"),
         pytest.param("reached-2", "45 people, 56.2 % of all who entered", 45, id="converted"),
-        pytest.param("reached-99", "80 people entered", 80, id="a step there is not"),
+        pytest.param("reached-0", "80 people entered", 80, id="entered"),
     ],
 )
 def test_a_bar_leads_to_its_people(beta: Path, token: str, says: str, how_many: int):
@@ -172,6 +172,12 @@ def test_a_bar_leads_to_its_people(beta: Path, token: str, says: str, how_many: 
     assert says in words(app)
     lists = [one.value for one in app.dataframe if "user_id_hash" in one.value.columns]
     assert [len(one) for one in lists] == [how_many]
+
+
+def test_a_bar_there_is_not_leads_nowhere(beta: Path):
+    app = run(steps=STEPS, who="step-by-step:reached-99")
+
+    assert not [one for one in app.dataframe if "user_id_hash" in one.value.columns]
 
 
 # --- pictures ---------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import polars as pl
 from pages.components import charts, palette, text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import date
 
     import plotly.graph_objects as go
@@ -105,9 +105,19 @@ def steps(
     return drawn
 
 
-def said(row: dict[str, Any], optional: Sequence[int] = ()) -> str:
-    """Say one step with both its rates and its median time."""
-    name, people = charts.label_of(row["event_name"]), text.some(row["users"], "person", "people")
+def said(
+    row: dict[str, Any],
+    optional: Sequence[int] = (),
+    *,
+    name_of: Callable[[object], str] = charts.label_of,
+) -> str:
+    """Say one step with both its rates and its median time.
+
+    Parameters
+    ----------
+    name_of : what makes a step's name safe where the words are shown: a figure, or markdown.
+    """
+    name, people = name_of(row["event_name"]), text.some(row["users"], "person", "people")
     if not row["step"]:
         return f"{name}: {people} entered"
     whose = "took it" if row["step"] in optional else "went on from the step before"
@@ -119,10 +129,16 @@ def said(row: dict[str, Any], optional: Sequence[int] = ()) -> str:
     )
 
 
-def lost(row: dict[str, Any], before: dict[str, Any], optional: Sequence[int] = ()) -> str:
-    """Say how many got to the required step before a step, and not to it."""
+def lost(
+    row: dict[str, Any],
+    before: dict[str, Any],
+    optional: Sequence[int] = (),
+    *,
+    name_of: Callable[[object], str] = charts.label_of,
+) -> str:
+    """Say how many got to the required step before a step, and not to it; as `said`."""
     many = text.some(before["users"] - row["users"], "person", "people")
-    name, past = charts.label_of(row["event_name"]), charts.label_of(before["event_name"])
+    name, past = name_of(row["event_name"]), name_of(before["event_name"])
     if row["step"] in optional:
         return f"{many} got to {past} and did without {name}"
     return f"{many} got to {past} and not to {name}"

@@ -367,29 +367,31 @@ def marks(funnel: Funnel, data: Data) -> list[Mark]:
     found = []
     for row in rows:
         step = row["step"]
-        found.append(Mark(funnel_charts.said(row, funnel.optional), f"reached-{step}"))
+        got = funnel_charts.said(row, funnel.optional, name_of=text.plain)
+        found.append(Mark(got, f"{funnel_charts.REACHED}-{step}"))
         if step:
             past = funnel_charts.before_of(rows, step, funnel.optional)
-            lost = funnel_charts.lost(row, past, funnel.optional)
-            found.append(Mark(f"Not {step + 1}: {lost}", f"left-{step}"))
+            lost = funnel_charts.lost(row, past, funnel.optional, name_of=text.plain)
+            found.append(Mark(f"Not {step + 1}: {lost}", f"{funnel_charts.LEFT}-{step}"))
     return found
 
 
 def behind(view: View, funnel: Funnel, token: str, data: Data) -> Behind:
     """Return the people who got to a step, or who got to the one before and not to it."""
     kind, _, number = token.partition("-")
-    rows = data.now.rows(named=True)
-    step = int(number) if number.isdecimal() and int(number) < len(rows) else 0
+    rows, step = data.now.rows(named=True), int(number)
     people = view.load("funnel_users", **funnel.options).sort("entered_at", descending=True)
-    past = funnel_charts.before_of(rows, step, funnel.optional)
-    if kind == funnel_charts.LEFT and step:
-        words = funnel_charts.lost(rows[step], past, funnel.optional)
+    names: tuple[str, ...] = ()  # of those who left, whatever they did instead
+    if kind == funnel_charts.LEFT:
+        past = funnel_charts.before_of(rows, step, funnel.optional)
+        words = funnel_charts.lost(rows[step], past, funnel.optional, name_of=text.escaped)
         people = people.filter(_at(past["step"]), ~_took(step, funnel))
     else:
-        words = funnel_charts.said(rows[step], funnel.optional)
+        words = funnel_charts.said(rows[step], funnel.optional, name_of=text.escaped)
         people = people.filter(_took(step, funnel))
+        names = tuple(name for one in funnel.options["steps"] for name in names_of(one))
     hidden = ["seconds"] if (people["weight"] != 1).any() else ["seconds", "weight"]
-    return Behind(people.drop(hidden), words)
+    return Behind(people.drop(hidden), words, names)
 
 
 def _at(step: int) -> pl.Expr:
