@@ -60,7 +60,7 @@ with left:
             data.now,
             {"rate": "conversion"},
             kind="percent",
-            before=data.before,
+            before=funnels.settled_before(data),
             open_from=funnels.open_from(data),
         ),
         subtitle=partial(funnels.entrants, longer, funnel),
