@@ -115,7 +115,7 @@ with right:
 # Who gets further?
 cell(
     view,
-    f"By {funnel.by}",
+    f"By {text.escaped(funnel.by)}",
     funnel.by_group(),
     lambda data: funnel_charts.groups(data.now, optional=funnel.optional),
     subtitle="Share of each group's own people who got to a step; the group is the one they "

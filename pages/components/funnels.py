@@ -201,8 +201,8 @@ def _unknown(steps: Sequence[str], names: Sequence[str], notes: list[str]) -> No
     unknown = [name for step in steps for name in names_of(step) if name not in names]
     if unknown and names:
         notes.append(
-            f"No event is called {text.escaped(text.listed(unknown))}, so 0 people took that "
-            "step. Check its spelling in the list."
+            f"No event is called {text.escaped(text.listed(unknown))}, so 0 people get "
+            "there. Check the spelling in the list."
         )
 
 
