@@ -23,6 +23,7 @@ PAGE: Final = "users"
 ROWS: Final = 200  # of the timeline at once
 PAGES_MAX: Final = 50
 NAMES_MAX: Final = 100
+SLOWER: Final = 1.5  # times everybody's p95; below that it is chance or habit
 _NONE: Final = "Nothing of this person in this period, under these filters. Try a longer period."
 
 
@@ -60,7 +61,24 @@ def _who(view: View, user: str) -> list[str]:
     last = runs.row(runs.height - 1, named=True)
     since = text.moment(last["from_at"], view.now, view.timezone)
     tier = f"On the tier **{text.escaped(last['tier'])}** since {since}"
-    return [f"{', '.join(seen)}.", f"{tier}, by {text.escaped(last['how'])}."]
+    told = [f"{', '.join(seen)}.", f"{tier}, by {text.escaped(last['how'])}."]
+    return told + _slower_than_usual(view, user)
+
+
+def _slower_than_usual(view: View, user: str) -> list[str]:
+    """Say which operation keeps this person waiting much longer than everybody else, if any."""
+    times = pl.col("duration_ms_p95") / pl.col("everybody_ms_p95")
+    slow = view.load("user_latency", user=user).filter(
+        pl.col("traces") >= text.SAY_MIN, times > SLOWER
+    )
+    return [
+        f"**{text.escaped(name)}** keeps them waiting longer than everybody: p95 "
+        f"{text.duration(own)} against {text.duration(usual)}, over {text.some(n, 'time')}."
+        for name, own, usual, n in slow.sort(times, descending=True)
+        .head(1)
+        .select("operation_name", "duration_ms_p95", "everybody_ms_p95", "traces")
+        .iter_rows()
+    ]
 
 
 def _numbers(view: View, user: str) -> list[Number]:
