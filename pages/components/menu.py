@@ -34,6 +34,7 @@ SECTIONS: Final[dict[str, tuple[Entry, ...]]] = {
         Entry("tiers.py", "Tiers", "stacks"),
     ),
     "People": (
+        Entry("retention.py", "Retention", "group"),
         Entry("funnels.py", "Funnels", "filter_alt"),
         Entry("users.py", "Users", "person_search"),
     ),
