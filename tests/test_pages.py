@@ -278,6 +278,7 @@ def test_a_metric_that_fails_takes_its_own_cells_with_it_and_nothing_else(
         "errors": "error_groups",
         "latency": "slowest",
         "pipeline": "activity",
+        "journeys": "journey_items",
         "users": "users",
         "models": "observations",
     }[page]

@@ -36,6 +36,7 @@ SECTIONS: Final[dict[str, tuple[Entry, ...]]] = {
     "People": (
         Entry("retention.py", "Retention", "group"),
         Entry("funnels.py", "Funnels", "filter_alt"),
+        Entry("journeys.py", "Journeys", "route"),
         Entry("users.py", "Users", "person_search"),
     ),
     "Product": (Entry("models.py", "Models and cost", "memory"),),
