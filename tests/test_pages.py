@@ -281,6 +281,7 @@ def test_a_metric_that_fails_takes_its_own_cells_with_it_and_nothing_else(
         "journeys": "journey_items",
         "users": "users",
         "models": "observations",
+        "extension": "interactions",
     }[page]
 
     def compute(*_frames: object, **_options: object) -> None:

@@ -29,6 +29,7 @@ NAME_CHARS_MAX: Final = 34
 SPARK_POINTS_MAX: Final = 60
 _LOG_MS_MIN: Final = 0.05  # a logarithmic axis has no zero
 _LABEL_PX: Final = 15  # labels of lines stand at least this far apart
+_MINUTE_MS: Final = 60_000
 _CHAR_PX: Final = 6.6
 _NO_TITLE: Final = {"text": "", "standoff": 0, "font": {"size": 1}}  # the subtitle names the unit
 _MULTIPLE_PX: Final = 82  # of one small chart
@@ -698,9 +699,7 @@ def _duration_ticks(
             if bottom * 0.9 <= 10.0**power * step <= top * 1.1
         ]
     else:
-        rough = top / 4
-        size = 10.0 ** len(str(int(rough))) / 10 if rough >= 1 else 0.1
-        step = next((m * size for m in (1, 2, 5, 10) if m * size >= rough), rough)
+        step = _duration_step(top / 4)
         ticks = [number * step for number in range(int(top / step) + 2)]
     return {"tickvals": ticks, "ticktext": [_short(tick) for tick in ticks], "nticks": None}
 
@@ -710,7 +709,18 @@ def duration_ticks(values: Sequence[float]) -> dict[str, Any]:
     return _duration_ticks(values or [1.0], log=True, steps=(1,))
 
 
+def _duration_step(rough: float) -> float:
+    """Return the next round step: 1, 2, 5, 10, ... of a second; from half a minute on, minutes."""
+    if rough >= _MINUTE_MS / 2:
+        minutes = (1, 2, 5, 10, 15, 30, 60, 120, 240, 480, 1_440)
+        return next((m * _MINUTE_MS for m in minutes if m * _MINUTE_MS >= rough), rough)
+    size = 10.0 ** len(str(int(rough))) / 10 if rough >= 1 else 0.1
+    return next((m * size for m in (1, 2, 5, 10) if m * size >= rough), rough)
+
+
 def _short(milliseconds: float) -> str:
+    if milliseconds >= _MINUTE_MS and milliseconds % _MINUTE_MS == 0:
+        return f"{milliseconds / _MINUTE_MS:g} min"
     if milliseconds >= 1_000:  # noqa: PLR2004
         return f"{milliseconds / 1000:g} s"
     return f"{milliseconds:g} ms" if milliseconds else "0"

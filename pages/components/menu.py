@@ -39,7 +39,10 @@ SECTIONS: Final[dict[str, tuple[Entry, ...]]] = {
         Entry("journeys.py", "Journeys", "route"),
         Entry("users.py", "Users", "person_search"),
     ),
-    "Product": (Entry("models.py", "Models and cost", "memory"),),
+    "Product": (
+        Entry("models.py", "Models and cost", "memory"),
+        Entry("extension.py", "Extension", "extension"),
+    ),
     "Health": (
         Entry("errors.py", "Errors", "bug_report"),
         Entry("latency.py", "Latency", "speed"),
