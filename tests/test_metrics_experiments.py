@@ -245,6 +245,23 @@ def test_everybody_is_listed_with_their_variant_and_conversion():
     ]
 
 
+def test_the_list_can_be_of_one_variant_or_of_those_who_did_not_convert():
+    given = events(
+        saw("2026-01-06", "ada", "a"),
+        paid("2026-01-08", "ada"),
+        saw("2026-01-06", "ben", "a"),
+        saw("2026-01-07", "cyd", "b"),
+    )
+
+    def listed(**options) -> list[str]:
+        found = metrics.experiment_users(given, WEEK, flag="f", **options)
+        return found.collect()["user_id_hash"].to_list()
+
+    assert listed(variant="a") == ["ada", "ben"]
+    assert listed(converted=False) == ["ben", "cyd"]
+    assert listed(variant="a", converted=True) == ["ada"]
+
+
 # --- means -----------------------------------------------------------------------------------
 
 

@@ -43,8 +43,9 @@ def a_beta(name: str = "rag_search") -> list[dict[str, Any]]:
                 "release": "1.1.0" if day < 10 else "1.0.0",
                 "project_id": "p",
             }
+            trial = {"flag": name, "variant": f"{name} {number}"}
             rows += [
-                {"event_name": event, "timestamp": at(day), **who}
+                {"event_name": event, "timestamp": at(day), "metadata": trial, **who}
                 for event in ("session_started", "context_loaded")
             ]
             rows.append(
@@ -274,14 +275,12 @@ def test_a_metric_that_fails_takes_its_own_cells_with_it_and_nothing_else(
         "open_beta": "retention",
         "tiers": "tier_moves",
         "funnels": "tier_moves",
-        "retention": "stickiness",
         "errors": "error_groups",
         "latency": "slowest",
         "pipeline": "activity",
-        "journeys": "journey_items",
         "users": "users",
         "models": "observations",
-        "extension": "interactions",
+        "experiments": "experiment_daily",
     }[page]
 
     def compute(*_frames: object, **_options: object) -> None:

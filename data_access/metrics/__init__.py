@@ -50,13 +50,7 @@ from data_access.metrics.funnel import (
     funnel_users,
 )
 from data_access.metrics.incidents import incidents
-from data_access.metrics.journeys import (
-    journey_items,
-    journey_map,
-    journey_path_users,
-    journey_users,
-    journeys,
-)
+from data_access.metrics.journeys import journey_items, journey_map, journey_users, journeys
 from data_access.metrics.kpis import kpis
 from data_access.metrics.latency import (
     apdex,
@@ -175,7 +169,6 @@ __all__ = [
     "interactions",
     "journey_items",
     "journey_map",
-    "journey_path_users",
     "journey_users",
     "journeys",
     "kpis",

@@ -212,14 +212,21 @@ def experiment_daily(
 
 @metric("events")
 def experiment_users(
-    events: pl.LazyFrame, window: Window, *, flag: str, goal: Event = GOAL
+    events: pl.LazyFrame,
+    window: Window,
+    *,
+    flag: str,
+    goal: Event = GOAL,
+    variant: str | None = None,
+    converted: bool | None = None,
 ) -> pl.LazyFrame:
     """List everybody in an experiment: their variant, since when, and whether they converted.
 
     Definition
     ----------
     People, exposure and goal as in `experiment`. Whoever saw several variants has a row too,
-    without a variant. To count people, sum `weight`.
+    without a variant. `variant` lists those of one alone, `converted` those who did or did not.
+    To count people, sum `weight`.
 
     On sampled data only the people whose ordinary events are kept are there.
 
@@ -249,6 +256,10 @@ def experiment_users(
                 *(USER, "variant", "exposed_at"),
                 pl.col("converted_at").is_not_null().alias("is_converted"),
                 *("converted_at", WEIGHT),
+            )
+            .filter(
+                pl.lit(value=True) if variant is None else pl.col("variant") == variant,
+                pl.lit(value=True) if converted is None else pl.col("is_converted") == converted,
             )
             .sort(USER)
         )

@@ -30,7 +30,7 @@ class Table:
     `labels` are column -> heading; columns not named are left out. `kinds` say how numbers are
     written where the column's name does not: "percent", "duration", "money", "ratio", "decimal",
     "spark", "said" (numbers that are words already, set right). `widths` as st.column_config
-    takes them.
+    takes them; `helps` explain a column on hover.
     """
 
     frame: pl.DataFrame
@@ -38,6 +38,7 @@ class Table:
     kinds: Mapping[str, str] = field(default_factory=dict)
     rows: int = ROWS_TALL
     widths: Mapping[str, str | int] = field(default_factory=dict)
+    helps: Mapping[str, str] = field(default_factory=dict)
 
 
 def show(table: Table, *, timezone: str, alt: str, key: str | None = None, **select: Any) -> Any:  # noqa: ANN401 - Streamlit's own return
@@ -51,6 +52,9 @@ def show(table: Table, *, timezone: str, alt: str, key: str | None = None, **sel
         name: _column(label, kinds[name], timezone, table.widths.get(name))
         for name, label in present.items()
     }
+    for name, told in table.helps.items():
+        if name in config:
+            config[name]["help"] = told
     height = ROW_PX * (min(frame.height, table.rows) + 1) + 3
     return st.dataframe(
         _readable(frame, kinds),
