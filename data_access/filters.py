@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import polars as pl
 
-from data_access.metadata import METADATA_COLUMN, is_key, json_text
+from data_access.metadata import METADATA_COLUMN, is_key, says
 from data_access.window import Window, WindowError, known_timezone
 from ingest.vocabulary import (
     ALIASES,
@@ -240,10 +240,7 @@ class Filters:
             if name not in (*OF_PEOPLE, "properties") and table in DIMENSIONS[name].tables
         ]
         if table in DIMENSIONS["properties"].tables:
-            conditions += [
-                json_text(key).is_in(values).fill_null(value=False)
-                for key, values in self.by_key().items()
-            ]
+            conditions += [says(key, values) for key, values in self.by_key().items()]
         return pl.all_horizontal(conditions) if conditions else None
 
 

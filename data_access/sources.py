@@ -9,6 +9,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -227,8 +228,13 @@ def _people_of(state: _State, name: str, within: tuple[str, ...] = ()) -> pl.Ser
 def _matching(state: _State, query: str, within: tuple[str, ...]) -> pl.Series:
     """Return the people with an event that matches; days count only where the query has some."""
     filters = Filters.from_query(query, timezone=state.settings.timezone)
+    if filters.notes or not filters.chosen():  # else a slip of the pen would be everybody
+        raise DataUnavailable(
+            f"The filters of the segment {within[-1]!r} cannot be understood: {query[:80]!r}. "
+            "Save it anew."
+        )
     events = _narrowed(state, _everything(state, "events"), "events", filters, within)
-    if "from=" in query and "to=" in query:
+    if {"from", "to"} <= {name for name, _ in parse_qsl(query)}:
         events = events.filter(filters.window.contains())
     return events.select(pl.col("user_id_hash").drop_nulls().unique()).collect().to_series()
 

@@ -60,7 +60,7 @@ with left:
             data.now,
             {"rate": "conversion"},
             kind="percent",
-            before=data.before,
+            before=funnels.settled_before(data),
             open_from=funnels.open_from(data),
         ),
         subtitle=partial(funnels.entrants, longer, funnel),
@@ -115,7 +115,7 @@ with right:
 # Who gets further?
 cell(
     view,
-    f"By {funnel.by}",
+    f"By {text.escaped(funnel.by)}",
     funnel.by_group(),
     lambda data: funnel_charts.groups(data.now, optional=funnel.optional),
     subtitle="Share of each group's own people who got to a step; the group is the one they "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components import behind, charts, kpi, pictures, sentences, text
+from pages.components import behind, charts, kpi, pictures, retention_charts, sentences, text
 from pages.components.cell import ask, cell
 from pages.components.head import head, reading, stage_notes
 from pages.components.headline import headline
@@ -72,9 +72,9 @@ with right:
 cell(
     weeks,
     "Weekly retention",
-    ask("retention"),
-    lambda data: charts.retention(data.now),
-    subtitle="Share of the people first seen in a week who came back n weeks later; "
+    [ask("retention"), ask("retention_mean")],
+    lambda data: retention_charts.triangle(data.now, data.frames["retention_mean"]),
+    subtitle="Share in percent of the people first seen in a week who came back n weeks later; "
     "* is a week that is not over",
     alt="A triangle: a row per week of first use, a column per week since.",
     empty="Nobody was first seen in these weeks, so there is nobody who could come back.",

@@ -45,6 +45,8 @@ def everybody() -> None:
             subtitle=f"People by their number of active days, out of {view.window.days}",
             alt=lambda data: pictures.said_bars(data.now, "periods_active", "users"),
             empty="Nobody was active in this period.",
+            is_empty=lambda data: not pictures.total(data.now, "users"),
+            **people.behind_days(view),
         )
 
     # Everybody, or those one looks for
@@ -77,6 +79,7 @@ def everybody() -> None:
         )
     else:
         people.closed()
+        people.saver(view)
 
     # Groups of people by name
     st.header("Segments", anchor="segments")

@@ -107,36 +107,6 @@ def test_a_log_axis_survives_zero_and_nothing():
         assert low < high
 
 
-def test_retention_begins_with_the_first_cohort_anybody_is_in():
-    weeks = [date(2026, 10, 5), date(2026, 10, 12), date(2026, 10, 19)]
-    frame = pl.DataFrame(
-        {
-            "cohort": [weeks[0], weeks[0], weeks[0], weeks[1], weeks[1], weeks[2]],
-            "period": [0, 1, 2, 0, 1, 0],
-            "users": [0.0, 0.0, 0.0, 10.0, 4.0, 5.0],
-            "cohort_users": [0.0, 0.0, 0.0, 10.0, 10.0, 5.0],
-            "rate": [None, None, None, 1.0, 0.4, 1.0],
-            "complete": [True, True, True, True, False, False],
-        }
-    )
-    figure = charts.retention(frame)
-
-    assert figure.layout.yaxis.ticktext == ("12 Oct · 10", "19 Oct · 5")
-    assert list(figure.data[0].text[0]) == ["40 % *"]
-
-
-def test_an_empty_retention_is_an_empty_figure():
-    schema = {
-        "cohort": pl.Date,
-        "period": pl.Int64,
-        "users": pl.Float64,
-        "cohort_users": pl.Float64,
-        "rate": pl.Float64,
-        "complete": pl.Boolean,
-    }
-    assert charts.retention(pl.DataFrame(schema=schema)).data[0].type == "heatmap"
-
-
 def test_the_lifecycle_puts_who_went_quiet_below_zero_in_the_colour_of_harm():
     frame = pl.DataFrame(
         {

@@ -11,7 +11,8 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from pages.components import funnel_charts
+from pages.components import funnel_charts, funnels
+from pages.components.cell import Data
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -212,6 +213,16 @@ def test_a_step_says_both_its_rates_and_its_time():
         "median 1.0 h after entering"
     )
     assert "20.0 % took it" in funnel_charts.said(rows[1], (1,))
+
+
+def test_a_previous_period_ends_where_somebody_still_had_time():
+    before = pl.DataFrame({"rate": [0.5, 0.1], "settled": [True, False]})
+
+    found = funnels.settled_before(Data({}, {"funnel_trend": before}))
+
+    assert found is not None
+    assert found["rate"].to_list() == [0.5, None]
+    assert funnels.settled_before(Data({}, {})) is None
 
 
 def test_ticks_stand_at_round_times():

@@ -89,9 +89,11 @@ def test_the_people_behind_it_are_listed_with_what_they_did():
         instant("2026-01-12T10:00"),
         instant("2026-01-12T23:00"),
         True,
+        4,
         True,
         1.0,
     )
+    assert found["steps_reached"].to_list() == [4, 1, 2, 1, 3]
     assert found["due"].to_list() == [True, True, True, True, False]
 
 

@@ -10,7 +10,14 @@ import polars as pl
 import pytest
 from frames import event, events, instant, window
 
-from data_access.metrics import activation, journey_items, journey_map, journey_users, journeys
+from data_access.metrics import (
+    activation,
+    journey_items,
+    journey_map,
+    journey_path_users,
+    journey_users,
+    journeys,
+)
 from data_access.metrics.common import MetricError
 from data_access.metrics.journeys import CAME_BACK, FIRST_EVENT
 
@@ -93,6 +100,19 @@ def test_what_converters_do_that_others_do_not():
     ]
     assert found["p_value"][0] == 1
     assert found["p_value"][1] == pytest.approx(0.38648, abs=1e-5)
+
+
+def test_people_of_a_way_are_those_it_counts():
+    frame = events(*visit(f"a b {GOAL}", "u1"), *visit("a b", "u2"), *visit(GOAL, "u3"))
+
+    def who(path: str, *, converted: bool) -> list[tuple[Any, ...]]:
+        options = {"path": path, "converted": converted}
+        return journey_path_users(frame, MONTH, **options).collect().rows()
+
+    assert who("a > b", converted=True) == [("u1", instant("2026-01-05T09:02"), 1.0)]
+    assert who("a > b", converted=False) == [("u2", None, 1.0)]
+    assert who("", converted=True) == [("u3", instant("2026-01-05T09:00"), 1.0)]
+    assert who("a", converted=False) == []
 
 
 def test_without_a_group_there_is_no_share_and_no_p_value():

@@ -380,12 +380,28 @@ def test_transitions_are_counted_per_session_session_id_or_user():
         ({"groups": "a*"}, "is no list of names"),
         ({"hide": [1]}, "is no list of names"),
         ({"hide": ["a"] * 101}, "at most 100"),
+        ({"by": "day"}, "by='day' is unknown"),
+        ({"start": pl.lit(1)}, "is no item"),
         ({"gap": "half an hour"}, "is not a duration"),
     ],
 )
 def test_an_option_that_cannot_be_is_refused(options: dict[str, Any], said: str):
     with pytest.raises(MetricError, match=said):
         paths(events(), DAY, **options)
+
+
+def test_a_path_may_be_a_session_id_or_all_that_a_user_did():
+    rows = [
+        *visit("a b", session_id="s1"),
+        *visit("b c", at="2026-01-05T12:00", session_id="s1"),
+        *visit("x y", at="2026-01-05T15:00", session_id=""),
+    ]
+
+    assert [edge[1:3] for edge in walk(rows, by="session_id")] == [("a", "b"), ("b", "c")]
+    assert [edge[1:3] for edge in walk(rows, by="user")] == [
+        ("a", "b"), ("b", "c"), ("c", "x"), ("x", "y")
+    ]  # fmt: skip
+    assert len(walk(rows, by="session")) == 3
 
 
 def test_transitions_by_something_else_are_refused():

@@ -275,11 +275,14 @@ def test_a_metric_that_fails_takes_its_own_cells_with_it_and_nothing_else(
         "open_beta": "retention",
         "tiers": "tier_moves",
         "funnels": "tier_moves",
+        "retention": "stickiness",
         "errors": "error_groups",
         "latency": "slowest",
         "pipeline": "activity",
+        "journeys": "journey_items",
         "users": "users",
         "models": "observations",
+        "extension": "interactions",
         "experiments": "experiment_daily",
     }[page]
 

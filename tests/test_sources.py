@@ -590,6 +590,16 @@ def test_a_segment_may_be_made_of_others_but_not_of_itself(load_lines, home):
     assert segment_sizes(home) == {"about": None, "internal": 1, "others": 1, "round": None}
 
 
+@pytest.mark.parametrize("query", ["tier=gold", "who=ada", "where=ide", "from=x&to=y&tier=paid"])
+def test_a_segment_whose_filters_mean_nothing_is_said_and_is_not_everybody(load_lines, home, query):
+    load_lines(event("ada", event_id="1", user_tier="paid"))
+    save_segment(home, "odd", query=query)
+
+    with pytest.raises(DataUnavailable, match="'odd' cannot be understood"):
+        ids(home, filters=narrowed(segments=("odd",)))
+    assert segment_sizes(home) == {"odd": None}
+
+
 def test_a_segment_nobody_saved_is_said(load_lines, home):
     load_lines(event())
 

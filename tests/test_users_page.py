@@ -34,10 +34,16 @@ def table(app: AppTest, *columns: str) -> list[tuple]:
     raise AssertionError(f"no table with {columns}: {[[*d.value.columns] for d in app.dataframe]}")
 
 
+def listed(app: AppTest) -> list[str]:
+    return sorted(row[0] for row in table(app, "user_id_hash", "paying"))
+
+
 def test_everybody_is_listed_with_the_busiest_first(full: Path):  # noqa: F811
     app = run("users")
 
-    assert [row[0] for row in table(app, "user_id_hash", "paying")] == ["u0", "u1", "u2"]
+    assert listed(app) == ["u0", "u1", "u2"]
+    events = [row[0] for row in table(app, "events", "paying")]
+    assert events == sorted(events, reverse=True)
     assert "3 people in this period (3 of them new, 2 paying)" in words(app)
 
 
@@ -164,7 +170,7 @@ def test_a_segment_is_chosen_left_out_and_removed_from_the_page(full: Path):  # 
 
     app.button(key="not-segment").click().run()
     assert app.multiselect(key="segment").value == ["not team"]
-    assert [row[0] for row in table(app, "user_id_hash", "paying")] == ["u1", "u2"]
+    assert listed(app) == ["u1", "u2"]
     app.button(key="only-segment").click().run()
     assert [row[0] for row in table(app, "user_id_hash", "paying")] == ["u0"]
 
@@ -193,3 +199,50 @@ def test_lists_of_people_are_closed_where_the_team_says_so(full: Path):  # noqa:
         assert "people_lists = false" in said
         assert not any(user in said for user in ("u0", "u1", "u2"))
         assert [row[0] for row in table(app, "name", "people")] == ["team"]
+
+
+def test_where_lists_are_closed_the_filters_can_still_be_saved(full: Path):  # noqa: F811
+    (full / "telemetry.toml").write_text("people_lists = false\n")
+    app = run("users", tier="paid")
+
+    saving(app, "payers", 0)
+    assert app.radio(key="_segment_who").options == [
+        "Whoever matches the filters, asked anew each time"
+    ]
+    assert segments(full)["payers"].query == "tier=paid"
+
+
+def test_a_bar_of_days_leads_to_its_people(full: Path):  # noqa: F811
+    app = run("users", who="how-often-they-come:21")
+
+    assert not app.error
+    assert "3 people active on 21 days" in words(app)
+    app = run("users", who="how-often-they-come:x")
+    assert not app.error
+
+
+def test_an_operation_that_keeps_one_person_waiting_is_said(
+    home: Path, load_lines: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+):
+    load_lines(
+        *(
+            {
+                "operation_name": "search",
+                "duration_ms": 900.0 if user == "slow" else 100.0,
+                "timestamp": at(2 + n / 100),
+                "user_id_hash": user,
+            }
+            for user, many in (("slow", 12), ("other", 600))
+            for n in range(many)
+        ),
+        *(
+            {"event_name": "session_started", "timestamp": at(2), "user_id_hash": user}
+            | {"user_tier": "free"}
+            for user in ("slow", "other")
+        ),
+    )
+    monkeypatch.setenv("TELEMETRY_HOME", str(home))
+
+    said = "keeps them waiting longer than everybody: p95 900 ms against 100 ms, over 12 times"
+    assert said in words(run("users", user="slow"))
+    assert said not in words(run("users", user="other"))

@@ -50,7 +50,13 @@ from data_access.metrics.funnel import (
     funnel_users,
 )
 from data_access.metrics.incidents import incidents
-from data_access.metrics.journeys import journey_items, journey_map, journey_users, journeys
+from data_access.metrics.journeys import (
+    journey_items,
+    journey_map,
+    journey_path_users,
+    journey_users,
+    journeys,
+)
 from data_access.metrics.kpis import kpis
 from data_access.metrics.latency import (
     apdex,
@@ -169,6 +175,7 @@ __all__ = [
     "interactions",
     "journey_items",
     "journey_map",
+    "journey_path_users",
     "journey_users",
     "journeys",
     "kpis",

@@ -103,6 +103,7 @@ def extension_installs(events: pl.LazyFrame, window: Window) -> pl.LazyFrame:
     activated_at : Datetime, UTC; null when not activated within 7 days.
     first_used_at : Datetime, UTC; null when never used up to the end of the window.
     used_next_week : Boolean; whether there is a use on the days 7 to 13.
+    steps_reached : Int64; of the four of `extension_funnel`, each only with those before it.
     due : Boolean; whether those days are over.
     weight : Float64, people this one stands for; the smallest weight of their installs.
     """
@@ -155,11 +156,15 @@ def _got_so_far(rows: pl.LazyFrame, window: Window) -> pl.LazyFrame:
         (pl.col("uses") & days.is_between(*NEXT_WEEK_DAYS)).any().alias("used_next_week"),
     )
     over = pl.col("install_day") + pl.duration(days=NEXT_WEEK_DAYS[1]) < window.end
+    activated = pl.col("activated_at").is_not_null()
+    used = activated & pl.col("first_used_at").is_not_null()
+    steps = (activated, used, used & pl.col("used_next_week"))
     return (
         people.join(did, on=KEY, how="left")
+        .with_columns(pl.col("used_next_week").fill_null(value=False))
         .select(
-            *(USER, "installed_at", "activated_at", "first_used_at"),
-            pl.col("used_next_week").fill_null(value=False),
+            *(USER, "installed_at", "activated_at", "first_used_at", "used_next_week"),
+            (1 + pl.sum_horizontal(step.cast(pl.Int64) for step in steps)).alias("steps_reached"),
             over.alias("due"),
             WEIGHT,
         )
@@ -262,19 +267,16 @@ def extension_funnel(events: pl.LazyFrame, window: Window) -> pl.LazyFrame:
     rate_from_first : Float64, 0 to 1; null when nobody is due.
     rate_from_previous : Float64, 0 to 1; null when nobody took the step before.
     """
-    activated = pl.col("activated_at").is_not_null()
-    used = activated & pl.col("first_used_at").is_not_null()
-    reached = (pl.lit(value=True), activated, used, used & pl.col("used_next_week"))
-    people = _installs(events, window).filter("due")
+    people = _installs(events, window).filter("due").select("steps_reached", WEIGHT)
 
     def step(found: pl.DataFrame) -> pl.LazyFrame:
         steps = [
             found.lazy().select(
                 pl.lit(number, pl.Int64).alias("step"),
-                pl.lit(STEPS[number]).alias("event_name"),
-                pl.col(WEIGHT).filter(which).sum().alias("users"),
+                pl.lit(name).alias("event_name"),
+                pl.col(WEIGHT).filter(pl.col("steps_reached") > number).sum().alias("users"),
             )
-            for number, which in enumerate(reached)
+            for number, name in enumerate(STEPS)
         ]
         return (
             pl.concat(steps)

@@ -34,7 +34,15 @@ if TYPE_CHECKING:
     from data_access.metrics.common import Event
     from data_access.window import Window
 
-__all__ = ["CAME_BACK", "FIRST_EVENT", "journey_items", "journey_map", "journey_users", "journeys"]
+__all__ = [
+    "CAME_BACK",
+    "FIRST_EVENT",
+    "journey_items",
+    "journey_map",
+    "journey_path_users",
+    "journey_users",
+    "journeys",
+]
 
 PAID: Final = CortexEventName.PAID_SUBSCRIPTION_STARTED.value
 FIRST_EVENT: Final = "first event"
@@ -101,11 +109,10 @@ def journeys(
         raise MetricError(f"top={top!r} is out of range. Use a whole number up to {TOP_MAX}.")
 
     def ranked(people: pl.DataFrame, walk: pl.DataFrame, _: float) -> pl.LazyFrame:
-        ways = walk.lazy().group_by(KEY).agg(pl.col("item").str.join(BETWEEN).alias("path"))
         group = pl.col("users").sum().over("converted")
         return (
             people.lazy()
-            .join(ways, on=KEY, how="left")
+            .join(_ways(walk), on=KEY, how="left")
             .group_by("converted", pl.col("path").fill_null(""))
             .agg(pl.col(WEIGHT).sum().alias("users"))
             .with_columns(group.alias("group_users"))
@@ -118,9 +125,7 @@ def journeys(
             )
         )
 
-    return _compared(
-        events, window, goal, Shape(None, depth, None, None, groups, hide, None, item), ranked
-    )
+    return _compared(events, window, goal, _shape(depth, groups, hide, item), ranked)
 
 
 @metric("events", lookback_days=ALL_HISTORY)
@@ -188,12 +193,71 @@ def journey_items(
         p_value = pl.Series("p_value", p_values, dtype=pl.Float64).fill_nan(None)
         return found.with_columns(*shares, p_value).lazy()
 
-    return _compared(
-        events, window, goal, Shape(None, depth, None, None, groups, hide, None, item), compared
-    )
+    return _compared(events, window, goal, _shape(depth, groups, hide, item), compared)
+
+
+@metric("events", lookback_days=ALL_HISTORY)
+def journey_path_users(
+    events: pl.LazyFrame,
+    window: Window,
+    *,
+    path: str = "",
+    converted: bool = True,
+    goal: Event = PAID,
+    depth: int = 8,
+    groups: Sequence[str] = (),
+    hide: Sequence[str] = (),
+    item: str | pl.Expr = EVENT,
+) -> pl.LazyFrame:
+    """People who went one of the ways of `journeys`.
+
+    Definition
+    ----------
+    Everybody of one group, those who reached the goal or the others, whose way with the same
+    options is exactly `path`.
+
+    On sampled data only the people whose ordinary events are kept are there.
+
+    Source
+    ------
+    events : `scan("events")`, all history; user_id_hash, event_name, timestamp and, if there,
+        weight, event_id and whatever `item` and the goal read.
+
+    Columns
+    -------
+    user_id_hash : String, user.
+    reached_at : Datetime, UTC; the goal in the window, null for the others.
+    weight : Float64, people this one stands for.
+
+    Errors
+    ------
+    MetricError : when an option is out of range, or the goal is no event.
+    """
+
+    def there(people: pl.DataFrame, walk: pl.DataFrame, _: float) -> pl.LazyFrame:
+        return (
+            people.lazy()
+            .filter(pl.col("converted") == converted)
+            .join(_ways(walk), on=KEY, how="left")
+            .filter(pl.col("path").fill_null("") == path)
+            .select(USER, "reached_at", WEIGHT)
+            .sort(USER)
+        )
+
+    return _compared(events, window, goal, _shape(depth, groups, hide, item), there, USER)
 
 
 _GROUPS: Final = {True: "converted", False: "others"}
+
+
+def _ways(walk: pl.DataFrame) -> pl.LazyFrame:
+    """Return each person's way as one text."""
+    return walk.lazy().group_by(KEY).agg(pl.col("item").str.join(BETWEEN).alias("path"))
+
+
+def _shape(depth: int, groups: Sequence[str], hide: Sequence[str], item: str | pl.Expr) -> Shape:
+    """Return what a way looks like: all that a user did."""
+    return Shape(None, depth, groups=groups, hide=hide, item=item, by="user")
 
 
 def _compared(
@@ -202,10 +266,12 @@ def _compared(
     goal: Event,
     shape: Shape,
     of: Callable[[pl.DataFrame, pl.DataFrame, float], pl.LazyFrame],
+    *more: str,
 ) -> pl.LazyFrame:
-    """Return what `of` makes of the people (KEY, converted, weight) and their ways (KEY, item).
+    """Return what `of` makes of the people and their ways (KEY, item), in order.
 
-    It is also told how many people each of them stands for.
+    People have KEY, `more`, weight, converted and reached_at; `of` is also told how many
+    people each of them stands for at least.
     """
     reached = event_predicate(goal).alias("goal")
 
@@ -215,19 +281,23 @@ def _compared(
         if before.height:
             rows = rows.join(before, on=KEY, how="anti", maintain_order="left")
         people = rows.group_by(KEY).agg(
-            pl.col(TIMESTAMP).filter("goal").min().alias("reached_at"), pl.col(WEIGHT).min()
+            pl.col(TIMESTAMP).filter("goal").min().alias("reached_at"),
+            pl.col(WEIGHT).min(),
+            pl.col(more).first(),
         )
         people = people.with_columns(pl.col("reached_at").is_not_null().alias("converted"))
         late = people.filter("converted").select(KEY, "reached_at")
         before_goal = pl.col("reached_at").is_null() | (pl.col(TIMESTAMP) < pl.col("reached_at"))
         ahead = rows.join(late, on=KEY, how="left", maintain_order="left").filter(before_goal)
-        walk = walk_of(ahead.drop("reached_at", "goal"), ids.drop("goal"), shape)
+        walk = walk_of(ahead.drop("reached_at", "goal", *more), ids.drop("goal", *more), shape)
         named = walk.rows.select(KEY, walk.named("item")).collect(engine="in-memory")
-        return of(people.drop("reached_at"), named, each)
+        return of(people, named, each)
 
     there = events.filter(earlier(window), pl.col(USER).is_not_null(), event_predicate(goal))
     before = there.select(user_key()).unique()
-    return of_people(events, reading(window, shape, reached), step, before, when=window.before())
+    return of_people(
+        events, reading(window, shape, reached, *more), step, before, when=window.before()
+    )
 
 
 # --- the map ---------------------------------------------------------------------------------

@@ -68,8 +68,13 @@ class Shape:
     hide: Sequence[str] = ()
     most: int | None = None
     item: str | pl.Expr = EVENT
+    by: str = "session"
 
     def __post_init__(self) -> None:
+        one_of("by", self.by, BYS)
+        for name in ("start", "end"):
+            if not isinstance(getattr(self, name), str | None):
+                raise MetricError(f"{name}={getattr(self, name)} is no item. Use a name, or None.")
         if not _is_whole(self.depth, DEPTH_MAX):
             raise MetricError(
                 f"depth={self.depth!r} is out of range. Use a whole number from 1 to {DEPTH_MAX}."
@@ -82,6 +87,16 @@ class Shape:
                 raise MetricError(f"{name}={given!r} is no list of names. Use ('context_*',).")
             if len(given) > PATTERNS_MAX:
                 raise MetricError(f"{name} has {len(given)} entries; at most {PATTERNS_MAX}.")
+
+    @property
+    def path(self) -> str:
+        """The column that keeps paths apart."""
+        return "session_id" if self.by == "session_id" else USER
+
+    @property
+    def silence(self) -> timedelta | None:
+        """How long a silence has to be to part a path; None: none does."""
+        return self.gap if self.by == "session" else None
 
     def read(self, name: str) -> str:
         """Return what an item is called on a path: without its last slash, or as its group."""
@@ -120,6 +135,7 @@ def paths(
     window: Window,
     *,
     gap: str | None = "30m",
+    by: str = "session",
     depth: int = 5,
     start: str | None = None,
     end: str | None = None,
@@ -137,7 +153,8 @@ def paths(
     Definition
     ----------
     Taken over the events inside `window`. A session is that of `sessions`: a user's events
-    without a silence longer than `gap`. Its path are its events' items in order of time, then
+    without a silence longer than `gap`; or, as `by` says, everything with one non-empty
+    "session_id" or all that a "user" did. Its path are its events' items in order of time, then
     event_id: event names, or what `item` names (a column, a metadata key, "tool_name" for
     the tool a call used, "tool_or_event" for that and the name of everything else, or an
     expression). An event without an item is on no path. A "/" at the end of an item is left
@@ -174,9 +191,9 @@ def paths(
 
     Errors
     ------
-    MetricError : when an option is out of range, or `gap` is no duration.
+    MetricError : when an option is unknown or out of range, or `gap` is no duration.
     """
-    asked = Shape(duration(gap), depth, start, end, groups, hide, most, item)
+    asked = Shape(duration(gap), depth, start, end, groups, hide, most, item, by)
     if top is not None and not _is_whole(top):
         raise MetricError(f"top={top!r} is no number of edges. Use 1 or more, or None for all.")
 
@@ -197,6 +214,7 @@ def path_steps(
     window: Window,
     *,
     gap: str | None = "30m",
+    by: str = "session",
     depth: int = 5,
     start: str | None = None,
     end: str | None = None,
@@ -231,9 +249,9 @@ def path_steps(
 
     Errors
     ------
-    MetricError : when an option is out of range, or `gap` is no duration.
+    MetricError : when an option is unknown or out of range, or `gap` is no duration.
     """
-    asked = Shape(duration(gap), depth, start, end, groups, hide, most, item)
+    asked = Shape(duration(gap), depth, start, end, groups, hide, most, item, by)
 
     def step(rows: pl.DataFrame, ids: pl.LazyFrame, _: float) -> pl.LazyFrame:
         walk = walk_of(rows, ids, asked)
@@ -256,6 +274,7 @@ def path_users(
     target: str | None = None,
     ended: bool = False,
     gap: str | None = "30m",
+    by: str = "session",
     depth: int = 5,
     start: str | None = None,
     end: str | None = None,
@@ -286,9 +305,9 @@ def path_users(
 
     Errors
     ------
-    MetricError : when an option is out of range, or `gap` is no duration.
+    MetricError : when an option is unknown or out of range, or `gap` is no duration.
     """
-    asked = Shape(duration(gap), depth, start, end, groups, hide, most, item)
+    asked = Shape(duration(gap), depth, start, end, groups, hide, most, item, by)
 
     def found(rows: pl.DataFrame, ids: pl.LazyFrame, _: float) -> pl.LazyFrame:
         walk = walk_of(rows, ids, asked)
@@ -344,19 +363,15 @@ def transitions(
 
     Errors
     ------
-    MetricError : when `by` is unknown, an option is out of range, or `gap` is no duration.
+    MetricError : when an option is unknown or out of range, or `gap` is no duration.
     """
-    one_of("by", by, BYS)
-    asked = Shape(
-        duration(gap) if by == "session" else None, 1, None, None, groups, hide, None, item
-    )
+    asked = Shape(duration(gap), groups=groups, hide=hide, item=item, by=by)
 
     def step(rows: pl.DataFrame, ids: pl.LazyFrame, _: float) -> pl.LazyFrame:
         visits = visits_of(rows, ids, asked)
         return _pairs(visits, ends=ends)
 
-    path = "session_id" if by == "session_id" else USER
-    return of_people(events, reading(window, asked, path=path), step, when=window.contains())
+    return of_people(events, reading(window, asked), step, when=window.contains())
 
 
 def _pairs(visits: Walk, *, ends: bool) -> pl.LazyFrame:
@@ -402,17 +417,17 @@ class Walk:
 
 
 def reading(
-    window: Window, asked: Shape, *more: str | pl.Expr, path: str = USER
+    window: Window, asked: Shape, *more: str | pl.Expr
 ) -> Callable[[pl.LazyFrame], pl.LazyFrame]:
-    """Return the function from events to the rows a walk is made of; `path` keeps them apart."""
+    """Return the function from events to the rows a walk is made of."""
 
     def read(events: pl.LazyFrame) -> pl.LazyFrame:
         known = [window.contains(), pl.col(USER).is_not_null()]
-        if path != USER:
-            known.append(pl.col(path) != "")
+        if asked.path != USER:
+            known.append(pl.col(asked.path) != "")
         kept = [*more, TIMESTAMP, *([EVENT_ID] if has_column(events, EVENT_ID) else [])]
         return events.filter(*known).select(
-            pl.col(path).hash().alias(KEY),
+            pl.col(asked.path).hash().alias(KEY),
             *kept,
             weight_of(events),
             _item_of(events, asked.item).alias(_ITEM),
@@ -441,8 +456,8 @@ def visits_of(rows: pl.DataFrame, ids: pl.LazyFrame, asked: Shape) -> Walk:
     place = pl.col(_ITEM).cast(pl.Enum(written), strict=False).to_physical()
     code = pl.lit(codes).gather(place).alias(_ITEM)
     new = pl.col(KEY) != pl.col(KEY).shift(1)
-    if asked.gap is not None:
-        new |= pl.col(TIMESTAMP) - pl.col(TIMESTAMP).shift(1) > asked.gap
+    if asked.silence is not None:
+        new |= pl.col(TIMESTAMP) - pl.col(TIMESTAMP).shift(1) > asked.silence
     # numbers are put in order in half the time of names
     walk = in_time_order(rows.with_columns(code), ids.with_columns(code)).select(
         new.fill_null(value=True).cum_sum().alias(_VISIT), pl.all()

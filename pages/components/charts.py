@@ -29,6 +29,7 @@ NAME_CHARS_MAX: Final = 34
 SPARK_POINTS_MAX: Final = 60
 _LOG_MS_MIN: Final = 0.05  # a logarithmic axis has no zero
 _LABEL_PX: Final = 15  # labels of lines stand at least this far apart
+_MINUTE_MS: Final = 60_000
 _CHAR_PX: Final = 6.6
 _NO_TITLE: Final = {"text": "", "standoff": 0, "font": {"size": 1}}  # the subtitle names the unit
 _MULTIPLE_PX: Final = 82  # of one small chart
@@ -541,7 +542,7 @@ def heatmap(
         x=_naive(pl.Series(across)),
         y=list(range(len(down))),
         z=shade,
-        colorscale=_scale(),
+        colorscale=scale(),
         showscale=False,
         xgap=1,
         ygap=1,
@@ -590,55 +591,6 @@ def targets(
     return drawn
 
 
-def retention(frame: pl.DataFrame, *, every: str = "1w", most: int = 12) -> go.Figure:
-    """Draw the triangle: a row per cohort, a column per period since, the share that came back."""
-    peopled = frame.filter(pl.col("cohort_users") > 0)["cohort"]
-    every_cohort = frame["cohort"].unique().sort().to_list()
-    # no rows before anybody came
-    cohorts = [one for one in every_cohort if len(peopled) and one >= peopled.min()][-most:]
-    shown = frame.filter(pl.col("cohort").is_in(cohorts))
-    last = min(len(cohorts) - 1, most)
-    cells = {
-        (cohort, period): (rate, users, of, complete)
-        for cohort, period, rate, users, of, complete in shown.select(
-            "cohort", "period", "rate", "users", "cohort_users", "complete"
-        ).iter_rows()
-    }
-    sizes = {cohort: cell[2] for (cohort, _), cell in cells.items()}
-    noun = {"1d": "day", "1w": "week", "1mo": "month"}[every]
-    across = list(range(1, last + 1))
-    rates = [[_cell(cells, cohort, n, 0) for n in across] for cohort in cohorts]
-    drawn = figure(height=max(SMALL, 26 * len(cohorts) + 60))
-    drawn.add_heatmap(
-        x=across,
-        y=list(range(len(cohorts))),
-        z=rates,
-        colorscale=_scale(),
-        zmin=0,
-        showscale=False,
-        xgap=2,
-        ygap=2,
-        hoverongaps=False,
-        text=[[_share_words(cells.get((cohort, n))) for n in across] for cohort in cohorts],
-        texttemplate="%{text}",
-        textfont={"size": 11},
-        customdata=[[_cell_words(cells.get((c, n)), n, noun) for n in across] for c in cohorts],
-        hovertemplate="%{customdata}<extra></extra>",
-    )
-    drawn.update_layout(hovermode="closest")
-    drawn.update_xaxes(
-        tickvals=across, ticktext=[f"{noun} {n}" if n == 1 else str(n) for n in across], side="top"
-    )
-    drawn.update_yaxes(
-        tickvals=list(range(len(cohorts))),
-        ticktext=[f"{c:%d %b} · {text.count(sizes.get(c))}" for c in cohorts],
-        autorange="reversed",
-        showgrid=False,
-        nticks=None,
-    )
-    return drawn
-
-
 def spark(frame: pl.DataFrame, column: str) -> list[float]:
     """Return a column as the list a headline's sparkline is drawn from; gaps are left out."""
     values = frame[column].cast(pl.Float64).drop_nulls().to_list()
@@ -648,28 +600,8 @@ def spark(frame: pl.DataFrame, column: str) -> list[float]:
 # --- small parts -----------------------------------------------------------------------------
 
 
-def _cell(
-    cells: Mapping[tuple[date, int], tuple[Any, ...]], cohort: date, number: int, part: int
-) -> float | None:
-    cell = cells.get((cohort, number))
-    return None if cell is None else cell[part]
-
-
-def _share_words(cell: tuple[Any, ...] | None) -> str:
-    if cell is None or cell[0] is None:
-        return ""
-    return f"{cell[0] * 100:.0f} %" + ("" if cell[3] else " *")
-
-
-def _cell_words(cell: tuple[Any, ...] | None, number: int, noun: str) -> str:
-    if cell is None:
-        return ""
-    _, users, of, complete = cell
-    words = f"{text.count(users)} of {text.count(of)} came back in {noun} {number}"
-    return words if complete else f"{words}, which is not over yet"
-
-
-def _scale() -> list[list[float | str]]:
+def scale() -> list[list[float | str]]:
+    """Return the one hue a heatmap is shaded with, light to dark."""
     steps = len(palette.SEQUENTIAL) - 1
     return [[number / steps, slot] for number, slot in enumerate(palette.SEQUENTIAL)]
 
@@ -767,9 +699,7 @@ def _duration_ticks(
             if bottom * 0.9 <= 10.0**power * step <= top * 1.1
         ]
     else:
-        rough = top / 4
-        size = 10.0 ** len(str(int(rough))) / 10 if rough >= 1 else 0.1
-        step = next((m * size for m in (1, 2, 5, 10) if m * size >= rough), rough)
+        step = _duration_step(top / 4)
         ticks = [number * step for number in range(int(top / step) + 2)]
     return {"tickvals": ticks, "ticktext": [_short(tick) for tick in ticks], "nticks": None}
 
@@ -779,7 +709,18 @@ def duration_ticks(values: Sequence[float]) -> dict[str, Any]:
     return _duration_ticks(values or [1.0], log=True, steps=(1,))
 
 
+def _duration_step(rough: float) -> float:
+    """Return the next round step: 1, 2, 5, 10, ... of a second; from half a minute on, minutes."""
+    if rough >= _MINUTE_MS / 2:
+        minutes = (1, 2, 5, 10, 15, 30, 60, 120, 240, 480, 1_440)
+        return next((m * _MINUTE_MS for m in minutes if m * _MINUTE_MS >= rough), rough)
+    size = 10.0 ** len(str(int(rough))) / 10 if rough >= 1 else 0.1
+    return next((m * size for m in (1, 2, 5, 10) if m * size >= rough), rough)
+
+
 def _short(milliseconds: float) -> str:
+    if milliseconds >= _MINUTE_MS and milliseconds % _MINUTE_MS == 0:
+        return f"{milliseconds / _MINUTE_MS:g} min"
     if milliseconds >= 1_000:  # noqa: PLR2004
         return f"{milliseconds / 1000:g} s"
     return f"{milliseconds:g} ms" if milliseconds else "0"

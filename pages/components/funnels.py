@@ -30,7 +30,15 @@ TO_PAID: Final = (
     "paid_subscription_started",
 )
 ANY_TIME: Final = "any"
-LIMITS: Final = (ANY_TIME, "1h", "1d", "7d", "14d", "30d")
+# token in the link -> in words
+LIMITS: Final = {
+    ANY_TIME: "the period",
+    "1h": "an hour",
+    "1d": "a day",
+    "7d": "7 days",
+    "14d": "14 days",
+    "30d": "30 days",
+}
 TREND_WITHIN: Final = "30d"
 EVERY: Final = {"day": "1d", "week": "1w", "month": "1mo"}
 SURE: Final = 0.05  # a difference less likely than this by chance is worth a sentence
@@ -65,12 +73,12 @@ class Funnel:
 
     @property
     def trend_within(self) -> str:
-        """How long everybody is given in the trend: without any limit no period is ever over."""
-        return str(self.options["within"] or TREND_WITHIN)
+        """How long everybody is given in the trend, in words."""
+        return LIMITS[self.options["within"] or TREND_WITHIN]
 
     def trend(self) -> Ask:
-        """Ask for the funnel by period of entry."""
-        options = self.options | {"within": self.trend_within}
+        """Ask for the funnel by period of entry: without any limit no period is ever over."""
+        options = self.options | {"within": self.options["within"] or TREND_WITHIN}
         return ask("funnel_trend", every=self.every, **options)
 
     def by_group(self) -> Ask:
@@ -112,7 +120,7 @@ def choose(view: View) -> Funnel:
             PAGE,
             "within",
             "Within",
-            LIMITS,
+            tuple(LIMITS),
             ANY_TIME,
             help="How long after the first step the others count.",
             width=110,
@@ -193,8 +201,8 @@ def _unknown(steps: Sequence[str], names: Sequence[str], notes: list[str]) -> No
     unknown = [name for step in steps for name in names_of(step) if name not in names]
     if unknown and names:
         notes.append(
-            f"No event is called {text.escaped(text.listed(unknown))}, so 0 people took that "
-            "step. Check its spelling in the list."
+            f"No event is called {text.escaped(text.listed(unknown))}, so 0 people get "
+            "there. Check the spelling in the list."
         )
 
 
@@ -344,6 +352,13 @@ def entrants(view: View, funnel: Funnel, data: Data) -> str:
         f"Share of those who entered in a period{of} who converted within {funnel.trend_within}, "
         f"{text.window(view.window, today=view.today)}"
     )
+
+
+def settled_before(data: Data) -> pl.DataFrame | None:
+    """Return the previous period's trend as far as everybody's time was over in it."""
+    if data.before is None:
+        return None
+    return data.before.with_columns(pl.when("settled").then("rate").alias("rate"))
 
 
 def open_note(data: Data) -> str | None:

@@ -34,11 +34,14 @@ SECTIONS: Final[dict[str, tuple[Entry, ...]]] = {
         Entry("tiers.py", "Tiers", "stacks"),
     ),
     "People": (
+        Entry("retention.py", "Retention", "group"),
         Entry("funnels.py", "Funnels", "filter_alt"),
+        Entry("journeys.py", "Journeys", "route"),
         Entry("users.py", "Users", "person_search"),
     ),
     "Product": (
         Entry("models.py", "Models and cost", "memory"),
+        Entry("extension.py", "Extension", "extension"),
         Entry("experiments.py", "Experiments", "science"),
     ),
     "Health": (

@@ -18,6 +18,7 @@ from ingest.vocabulary import SEGMENT_NAME_CHARS_MAX, SEGMENT_NOT
 from pages.components import kpi, tables, team, text
 from pages.components.boundary import alone
 from pages.components.cell import ask
+from pages.components.marks import Behind, Mark
 from pages.components.tables import Table
 
 if TYPE_CHECKING:
@@ -119,8 +120,35 @@ def table(data: Data, search: Search) -> Table:
     return Table(search.sorted(data.now), COLUMNS, widths={"user_id_hash": 150})
 
 
+def behind_days(view: View) -> dict[str, Any]:
+    """Lead from a bar of "how often they come" to the people active on so many days."""
+
+    def marks(data: Data) -> list[Mark]:
+        rows = data.now.select("periods_active", "users").iter_rows()
+        return [
+            Mark(f"{text.some(days, 'day')}: {text.some(n, 'person', 'people')}", str(days))
+            for days, n in rows
+            if n
+        ]
+
+    def at(point: dict[str, Any], _: Data) -> str | None:
+        days = point.get("x")
+        return str(int(days)) if isinstance(days, int | float) else None
+
+    def who(token: str, _: Data) -> Behind:
+        days = int(token) if token.isdecimal() else 0
+        found = view.load("users").filter(pl.col("days_active") == days)
+        shown = found.select("user_id_hash", "tier", "first_seen", "last_seen", "events", "errors")
+        said = text.some(found.height, "person", "people")
+        return Behind(shown, f"{said} active on {text.some(days, 'day')}")
+
+    return {"marks": marks, "at": at, "behind": who}
+
+
 def counted(view: View, data: Data, search: Search) -> str:
     """Say how many there are, which ones are shown, and what choosing one does."""
+    if data.now.is_empty():
+        return ""
     height, first = data.now.height, search.order.replace("-", " ")
     fresh = data.now.filter(pl.col("first_seen") >= view.window.opens_at).height
     who = (
@@ -175,32 +203,34 @@ def closed() -> None:
 # --- segments --------------------------------------------------------------------------------
 
 
-def saver(view: View, search: Search) -> None:
-    """Offer to save the filters, the list or some of it as a segment."""
+def saver(view: View, search: Search | None = None) -> None:
+    """Offer to save the filters as a segment; where people are listed, the list or some of it."""
     popover = st.popover(
         "Save as a segment", icon=":material/bookmark_add:", key="save-segment", on_change="rerun"
     )
     if not popover.open:
         return
     with popover, alone("Saving a segment"):
-        _form(view, search.people(view)["_hash"].to_list())
+        _form(view, search.people(view)["_hash"].to_list() if search else None)
 
 
-def _form(view: View, everybody: Sequence[str]) -> None:
+def _form(view: View, everybody: Sequence[str] | None) -> None:
     narrowed = text.filtered(view.filters)
+    listed = () if everybody is None else tuple(everybody)
     st.caption(
         "A segment is a filter on every page. Filters now: "
         + (text.escaped(narrowed, most=300) if narrowed else "none")
-        + f". List: {text.some(len(everybody), 'person', 'people')}."
+        + (f". List: {text.some(len(listed), 'person', 'people')}." if listed else ".")
     )
     st.text_input(
         "Name", key=_NAME, max_chars=SEGMENT_NAME_CHARS_MAX, placeholder="internal, design partners"
     )
-    by = st.radio("Who", _BY, key=_WHO, index=1)
+    offered = _BY if listed else _BY[:1]
+    by = st.radio("Who", offered, key=_WHO, index=len(offered) // 2)
     if by == _BY[2]:
         st.multiselect(
             "People",
-            list(everybody[: tables.ROWS_MAX]),
+            list(listed[: tables.ROWS_MAX]),
             key=_CHOSEN,
             format_func=lambda one: text.plain(one, most=HASH_CHARS),
             placeholder="Choose people",
@@ -209,7 +239,7 @@ def _form(view: View, everybody: Sequence[str]) -> None:
         "Save",
         type="primary",
         key="save-segment-now",
-        on_click=partial(_save, view, tuple(everybody)),
+        on_click=partial(_save, view, listed),
     )
 
 

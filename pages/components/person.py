@@ -8,7 +8,7 @@ import polars as pl
 import streamlit as st
 
 from data_access.metrics.person import KINDS
-from pages.components import charts, options, people, people_charts, pictures, text
+from pages.components import charts, failures, options, people, people_charts, pictures, text
 from pages.components.boundary import alone
 from pages.components.cell import ask, cell
 from pages.components.head import reading
@@ -23,6 +23,7 @@ PAGE: Final = "users"
 ROWS: Final = 200  # of the timeline at once
 PAGES_MAX: Final = 50
 NAMES_MAX: Final = 100
+SLOWER: Final = 1.5  # times everybody's p95; below that it is chance or habit
 _NONE: Final = "Nothing of this person in this period, under these filters. Try a longer period."
 
 
@@ -30,7 +31,7 @@ def show(view: View, user: str) -> None:
     """Lay out the page of one person."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Everybody", icon=":material/arrow_back:", on_click=people.close, key="everybody")
-        st.code(user, language=None, width="content")
+        st.code(user, language=None, width="content", wrap_lines=True)
     reading(view, lambda: _who(view, user))
     headline(view, lambda: _numbers(view, user))
     _past(view, user)
@@ -60,7 +61,24 @@ def _who(view: View, user: str) -> list[str]:
     last = runs.row(runs.height - 1, named=True)
     since = text.moment(last["from_at"], view.now, view.timezone)
     tier = f"On the tier **{text.escaped(last['tier'])}** since {since}"
-    return [f"{', '.join(seen)}.", f"{tier}, by {text.escaped(last['how'])}."]
+    told = [f"{', '.join(seen)}.", f"{tier}, by {text.escaped(last['how'])}."]
+    return told + _slower_than_usual(view, user)
+
+
+def _slower_than_usual(view: View, user: str) -> list[str]:
+    """Say which operation keeps this person waiting much longer than everybody else, if any."""
+    times = pl.col("duration_ms_p95") / pl.col("everybody_ms_p95")
+    slow = view.load("user_latency", user=user).filter(
+        pl.col("traces") >= text.SAY_MIN, times > SLOWER
+    )
+    return [
+        f"**{text.escaped(name)}** keeps them waiting longer than everybody: p95 "
+        f"{text.duration(own)} against {text.duration(usual)}, over {text.some(n, 'time')}."
+        for name, own, usual, n in slow.sort(times, descending=True)
+        .head(1)
+        .select("operation_name", "duration_ms_p95", "everybody_ms_p95", "traces")
+        .iter_rows()
+    ]
 
 
 def _numbers(view: View, user: str) -> list[Number]:
@@ -98,17 +116,7 @@ def _work(view: View, user: str) -> None:
             view,
             "Sessions",
             ask("user_sessions", user=user),
-            lambda data: Table(
-                data.now.with_columns((pl.col("duration_s") * 1_000).alias("duration_ms")),
-                {
-                    "started_at": "Started",
-                    "duration_ms": "Lasted",
-                    "events": "Events",
-                    "errors": "Errors",
-                    "session_id": "Session",
-                },
-                rows=pictures.ROWS,
-            ),
+            _sessions,
             subtitle=lambda data: f"{text.some(data.now.height, 'session')}, newest first",
             alt="A table of the person's sessions, newest first.",
             empty=_NONE,
@@ -135,6 +143,22 @@ def _work(view: View, user: str) -> None:
             empty="They called no tool in this period.",
             is_empty=_no_rows,
         )
+
+
+def _sessions(data: Data) -> Table:
+    lasted = [text.duration(seconds * 1_000) for seconds in data.now["duration_s"]]
+    return Table(
+        data.now.with_columns(pl.Series("_lasted", lasted, pl.String)),
+        {
+            "started_at": "Started",
+            "_lasted": "Lasted",
+            "events": "Events",
+            "errors": "Errors",
+            "session_id": "Session",
+        },
+        {"_lasted": "said"},
+        rows=pictures.ROWS,
+    )
 
 
 def _trouble(view: View, user: str) -> None:
@@ -168,25 +192,22 @@ def _trouble(view: View, user: str) -> None:
                 rows=pictures.ROWS,
                 widths={"message_template": 240},
             ),
-            subtitle="Groups of errors, the latest first",
+            subtitle="Groups of errors, the latest first. Choose a row to open it on Errors",
             alt="A table of groups of errors the person met, the latest first.",
             empty="They met no error in this period.",
             is_empty=_no_rows,
+            on_row=failures.choose_row,
         )
+        group = failures.chosen_group()
+        if group:
+            label = f"Open the group {text.escaped(text.person(group))} on Errors"
+            st.page_link("errors.py", label=label, icon=":material/bug_report:")
 
 
 def _timeline(view: View, user: str) -> None:
     st.header("Everything, in order of time", anchor="timeline")
-    with alone("The timeline's filters"), st.container(horizontal=True):
-        kinds = options.several(PAGE, "kinds", "Kind", KINDS, placeholder="All three") or KINDS
-        there = view.load("user_rows", user=user, kinds=kinds)
-        offered = list(dict.fromkeys(there["name"].drop_nulls().to_list()))[:NAMES_MAX]
-        names = options.several(PAGE, "names", "Name", offered, placeholder="Any")
-        wanted = there.filter(pl.col("name").is_in(names)) if names else there
-        total = int(pictures.total(wanted, "rows"))
-        pages = min(max(-(-total // ROWS), 1), PAGES_MAX)
-        number = options.number(PAGE, "page", "Page", 1, 1, pages) if pages > 1 else 1
-        skip = (number - 1) * ROWS
+    with alone("The timeline's filters"):
+        kinds, names, total, skip = _asked(view, user)
         cell(
             view,
             "Timeline",
@@ -203,6 +224,20 @@ def _timeline(view: View, user: str) -> None:
             if total > PAGES_MAX * ROWS
             else None,
         )
+
+
+def _asked(view: View, user: str) -> tuple[tuple[str, ...], tuple[str, ...], int, int]:
+    """Offer what to show of the timeline: kinds, names, how many rows that is, how many to skip."""
+    with st.container(horizontal=True):
+        kinds = options.several(PAGE, "kinds", "Kind", KINDS, placeholder="All three") or KINDS
+        there = view.load("user_rows", user=user, kinds=kinds)
+        offered = list(dict.fromkeys(there["name"].drop_nulls().to_list()))[:NAMES_MAX]
+        names = options.several(PAGE, "names", "Name", offered, placeholder="Any")
+        wanted = there.filter(pl.col("name").is_in(names)) if names else there
+        total = int(pictures.total(wanted, "rows"))
+        pages = min(max(-(-total // ROWS), 1), PAGES_MAX)
+        number = options.number(PAGE, "page", "Page", 1, 1, pages) if pages > 1 else 1
+    return kinds, names, total, (number - 1) * ROWS
 
 
 def _rows(data: Data) -> Table:

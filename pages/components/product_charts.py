@@ -95,9 +95,17 @@ def told_apart(drawn: go.Figure) -> go.Figure:
     return drawn
 
 
-def clickable(drawn: go.Figure, tokens: Sequence[str]) -> go.Figure:
-    """Let the bars of a picture be told apart by a click: one token each (`marks.token_at`)."""
-    drawn.data[0].customdata = [[token] for token in tokens]
+def clickable(
+    drawn: go.Figure, tokens: Sequence[str], said: Sequence[str] | None = None
+) -> go.Figure:
+    """Let the bars of a picture be told apart by a click: one token each (`marks.token_at`).
+
+    `said` is what a bar says on hover, where that is in its customdata.
+    """
+    words = said or [""] * len(tokens)
+    drawn.data[0].customdata = [[one, word] for one, word in zip(tokens, words, strict=True)]
+    if said:
+        drawn.data[0].hovertemplate = "%{y}: %{customdata[1]}<extra></extra>"
     return drawn
 
 

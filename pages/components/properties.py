@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from data_access.metrics.by_property import OTHER
-from pages.components import charts, marks, product_charts, text
+from pages.components import charts, marks, pictures, product_charts, text
 from pages.components.cell import ask, cell
 from pages.components.marks import Behind, Mark
 
@@ -84,8 +84,49 @@ def by_value(
     )
 
 
+def over_weeks(
+    view: View,
+    title: str,
+    key: str,
+    *,
+    subtitle: str,
+    empty: str,
+    channels: Sequence[str] = (),
+) -> None:
+    """Put the share of people with each value here, week by week."""
+    cell(
+        view,
+        title,
+        ask(
+            "by_property",
+            key=key,
+            every="1w",
+            most=SERIES,
+            least_users=view.facts.settings.group_users_min,
+            channels=tuple(channels),
+        ),
+        lambda data: charts.lines(
+            *pictures.spread(_named(data.now), "value", "share"),
+            kind="percent",
+            open_from=view.open_from("1w"),
+            labels_max=SERIES + 1,
+        ),
+        subtitle=subtitle,
+        alt=lambda data: pictures.said_bars(
+            _named(data.now).tail(SERIES), "value", "users", most=SERIES
+        ),
+        empty=empty,
+        is_empty=_is_empty,
+    )
+
+
+def _named(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of a value somebody names."""
+    return frame.filter(pl.col("value").is_not_null())
+
+
 def _is_empty(data: Data) -> bool:
-    return not data.now.filter(pl.col("value").is_not_null()).height
+    return not _named(data.now).height
 
 
 def _bars(frame: pl.DataFrame) -> go.Figure:

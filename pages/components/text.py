@@ -86,7 +86,8 @@ def money(dollars: float | None) -> str:
     if size >= 99.995:  # noqa: PLR2004 - $100.00 would show cents nobody asks for
         return f"{sign}${count(size)}"
     digits = 2 if size == 0 or size >= 1 else min(max(2, 1 - math.floor(math.log10(size))), 9)
-    return f"{sign}${size:.{digits}f}" if size else "$0"
+    said = f"{size:.{digits}f}"
+    return f"{sign}${said.rstrip('0') if digits > 2 else said}" if size else "$0"  # noqa: PLR2004
 
 
 def share(part: float | None, whole: float | None, noun: str) -> str:

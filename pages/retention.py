@@ -1,0 +1,111 @@
+"""Do they come back? Cohorts, curves, who comes and goes, and how often."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import polars as pl
+import streamlit as st
+
+from pages.components import charts, marks, pictures, retention, text
+from pages.components import retention_charts as drawn
+from pages.components.cell import ask, cell
+from pages.components.head import head, reading
+from pages.components.headline import headline
+from pages.components.view import current
+
+PAGE = "retention"
+everyone = current()
+top = st.container()
+asked, split = retention.choose(PAGE, everyone)
+view = retention.enough(everyone, asked.every)
+span = text.window(view.window, today=view.today)
+open_period = view.open_from(asked.every)
+
+with top:
+    head(view, "Do they come back?", f"How many {asked.born()} {asked.came()}.")
+    reading(view, lambda: retention.sentences(view, asked))
+    headline(view, lambda: retention.numbers(view, asked))
+
+# Who of each cohort came back, and when?
+cell(
+    view,
+    "Cohorts",
+    [asked.ask("retention"), asked.ask("retention_mean")],
+    lambda data: drawn.triangle(data.now, data.frames["retention_mean"], every=asked.every),
+    subtitle=f"Share in percent of the people of each cohort who {asked.came()}, by "
+    f"{asked.noun}s since, {span}; the mean weighs cohorts by their people",
+    alt=lambda data: (
+        f"A triangle, a row per {asked.noun} of start, a column per {asked.noun} "
+        f"since. {pictures.said(data.frames['retention_mean'], 'rate', 'the mean share')}"
+    ),
+    empty=f"No {asked.born()} of this period. Choose a longer one, or another start event.",
+    is_empty=lambda data: not data.now["cohort_users"].sum(),
+    note=lambda data: retention.left_out(data, asked),
+    marks=lambda data: retention.marks(data, asked),
+    at=marks.token_at,
+    behind=partial(retention.behind, view, asked),
+    height=charts.TALL,
+)
+
+# Does the curve level off, and is it better than before, or for some?
+if split is None:
+    cell(
+        view,
+        "Retention curves",
+        [asked.ask("retention_mean"), asked.ask("retention")],
+        lambda data: drawn.curves(
+            data.now, data.frames["retention"], every=asked.every, before=data.before
+        ),
+        subtitle=f"The mean over all cohorts, and each cohort of {drawn.FEW} or more as a thin "
+        f"line, {span}; dotted where fewer people are behind it",
+        alt=lambda data: pictures.said(data.now.filter(pl.col("period") > 0), "rate", "the mean"),
+        empty=f"No {asked.noun} after a cohort's own is over yet. A longer period has one.",
+        is_empty=lambda data: not data.now.filter(pl.col("period") > 0)["cohort_users"].sum(),
+        compare=True,
+        at=marks.token_at,
+        behind=partial(retention.behind, view, asked),
+        height=charts.TALL,
+    )
+else:
+    cell(
+        view,
+        "Retention curves",
+        asked.ask("retention_mean", split=split),
+        lambda data: drawn.by_group(*retention.curves_of(data.now), every=asked.every),
+        subtitle=f"The mean over all cohorts by {text.escaped(split)}, {span}; who changed group "
+        "is in both",
+        alt=lambda data: pictures.said(data.now.filter(pl.col("period") > 0), "rate", "the means"),
+        empty=f"No group has {drawn.FEW} people whose next {asked.noun} is over.",
+        is_empty=lambda data: not retention.curves_of(data.now)[1],
+    )
+
+# Who comes and goes, and how often do they come?
+left, right = st.columns(2)
+with left:
+    cell(
+        view,
+        "Who comes, stays and goes",
+        ask("lifecycle", every=asked.every),
+        lambda data: charts.lifecycle(data.now, open_from=open_period),
+        subtitle=f"Active people per {asked.noun}, {span}; below zero who was there before and "
+        "is not any more",
+        alt=lambda data: pictures.said(data.now, "new", f"new people per {asked.noun}"),
+        empty="Nobody was active.",
+        marks=lambda data: retention.lifecycle_marks(data, asked),
+        at=retention.lifecycle_at,
+        behind=partial(retention.lifecycle_behind, view, asked),
+    )
+with right:
+    cell(
+        view,
+        "How often they come",
+        ask("stickiness", every=asked.every),
+        lambda data: drawn.times(data.now, every=asked.every),
+        subtitle=f"Active people by the number of {asked.noun}s they were active in, {span}",
+        alt=lambda data: pictures.said_bars(data.now, "periods_active", "users", most=31),
+        empty="Nobody was active.",
+        marks=lambda data: retention.times_marks(data, asked),
+        at=marks.token_at,
+        behind=partial(retention.times_behind, view, asked),
+    )
