@@ -199,6 +199,15 @@ TIMEOUT_SHARE: Final = 0.3
 TIMEOUT_SHARE_INCIDENT: Final = 0.6
 TIMEOUT_MS: Final = (30_000.0, 30_400.0)
 UPDATE_CLASSIFIES: Final = 0.25
+# what a memory is about -> its share, and how sure the ontology is of it (a beta distribution)
+CATEGORIES: Final = {
+    "code": (34, 14, 2),
+    "decision": (22, 9, 3),
+    "requirement": (16, 7, 3),
+    "architecture": (13, 8, 2),
+    "error": (9, 12, 2),
+    "other": (6, 3, 4),
+}
 
 # --- what breaks ----------------------------------------------------------------------------------
 

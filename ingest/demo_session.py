@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from datetime import date
@@ -15,8 +16,6 @@ from ingest.stack_hash import HASH_VERSION, stack_hash
 from ingest.vocabulary import PAID_TIERS
 
 if TYPE_CHECKING:
-    import random
-
     from ingest.demo_script import Story
 
 _TIME_OF: Final = itemgetter(1)
@@ -79,6 +78,7 @@ def _uuid7(rng: random.Random, moment_ms: int) -> str:
 # --- one session ----------------------------------------------------------------------------------
 
 _TOOL_WHEEL: Final = Wheel({tool: share for tool, (share, _) in script.TOOLS.items()})
+_CATEGORY_WHEEL: Final = Wheel({name: share for name, (share, *_) in script.CATEGORIES.items()})
 _ACTION_WHEELS: Final = {channel: Wheel(weights) for channel, weights in script.ACTIONS.items()}
 
 
@@ -353,7 +353,18 @@ class Session:
         stored = self.rng.randint(1, 6) if success else 0
         kind = self.rng.choice(("bugfix", "feature", "refactor", "change", "decision"))
         details = f'"observations_created": {stored}, "obs_type_{kind}": {stored}, '
+        details += self._classified() if success else ""
         return details + self._model(900 + 260 * stored, 70 * stored), stored
+
+    def _classified(self) -> str:
+        """Return what the ontology says of a memory, by a chance that no other draw depends on."""
+        own = random.Random(self.clock)  # noqa: S311 - made-up data wants a seed, not secrecy
+        if own.random() >= script.UPDATE_CLASSIFIES:
+            return ""
+        category = _CATEGORY_WHEEL.draw(own)
+        _, sure, unsure = script.CATEGORIES[category]
+        confidence = round(own.betavariate(sure, unsure), 3)
+        return f'"category": "{category}", "confidence": {confidence}, '
 
     def _about_get_active_summary(self, *, success: bool) -> tuple[str, int | None]:
         tokens = self.rng.randint(80, 1_400) if success else 0
