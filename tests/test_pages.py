@@ -282,6 +282,7 @@ def test_a_metric_that_fails_takes_its_own_cells_with_it_and_nothing_else(
         "journeys": "journey_items",
         "users": "users",
         "models": "observations",
+        "features": "co_usage",
         "extension": "interactions",
         "experiments": "experiment_daily",
     }[page]

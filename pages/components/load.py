@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -77,9 +78,9 @@ def load(
         return _computed(spec, filters, home, options).collect()
     users_min = data_access.settings(home).group_users_min
     frames = _frames(spec, filters, home)
-    return broken_down(
-        spec, frames, filters.window, by=split, users_min=users_min, **options
-    ).collect()
+    # its own options are bound first: a metric may have a `by`, too
+    asked = replace(spec, compute=partial(spec.compute, **options))
+    return broken_down(asked, frames, filters.window, by=split, users_min=users_min).collect()
 
 
 def _with_events(options: dict[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,7 @@ SECTIONS: Final[dict[str, tuple[Entry, ...]]] = {
         Entry("users.py", "Users", "person_search"),
     ),
     "Product": (
+        Entry("features.py", "Features", "apps"),
         Entry("models.py", "Models and cost", "memory"),
         Entry("extension.py", "Extension", "extension"),
         Entry("experiments.py", "Experiments", "science"),

@@ -1,0 +1,33 @@
+"""What do they use? Which features, which tools fail, what is combined, and whether it helps."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.components import feature_cells, feature_words, options
+from pages.components.head import head, reading
+from pages.components.headline import headline
+from pages.components.view import current
+
+PAGE = "features"
+view = current()
+
+head(view, "What do they use?", "Features: tools people call, and what else they do on purpose.")
+reading(view, lambda: feature_words.sentences(view))
+headline(view, lambda: feature_words.numbers(view))
+
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    choices = feature_cells.Choices(
+        split=options.breakdown(PAGE, view),
+        every=options.pills(PAGE, "every", "Over time by", list(feature_cells.EVERY), "week"),
+        everything=options.switch(PAGE, "all", "Combine all features, not tools alone"),
+    )
+
+st.header("Which feature is used most, and by whom?", anchor="used")
+feature_cells.used(view, choices)
+
+st.header("Which tool fails most, and how are tools combined?", anchor="tools")
+feature_cells.working(view, choices)
+
+st.header("Do they help: are tokens saved, suggestions accepted, answers found?", anchor="helpful")
+feature_cells.helpful(view, choices)
