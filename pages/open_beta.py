@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components import behind, charts, kpi, pictures, retention_charts, sentences, text
+from pages.components import (
+    behind,
+    charts,
+    kpi,
+    pictures,
+    retention_charts,
+    retention_people,
+    sentences,
+    text,
+)
 from pages.components.cell import ask, cell
 from pages.components.head import head, reading, stage_notes
 from pages.components.headline import headline
+from pages.components.retention import Asked
 from pages.components.view import current
 
 everyone = current()
@@ -66,6 +76,7 @@ with right:
         subtitle=f"People per week, {span}",
         alt=lambda data: pictures.said(data.now, "new", "new people per week"),
         empty="Nobody was active.",
+        **retention_people.of_lifecycle(weeks, "1w"),
     )
 
 # Do they come back?
@@ -78,7 +89,9 @@ cell(
     "* is a week that is not over",
     alt="A triangle: a row per week of first use, a column per week since.",
     empty="Nobody was first seen in these weeks, so there is nobody who could come back.",
+    is_empty=lambda data: not data.now["cohort_users"].sum(),
     height=charts.TALL,
+    **retention_people.of_cells(weeks, Asked()),
 )
 
 # Do they pay, and through which door do they come?

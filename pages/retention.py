@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import polars as pl
 import streamlit as st
 
-from pages.components import charts, marks, pictures, retention, text
+from pages.components import charts, pictures, retention, retention_people, text
 from pages.components import retention_charts as drawn
 from pages.components.cell import ask, cell
 from pages.components.head import head, reading
@@ -42,10 +40,8 @@ cell(
     empty=f"No {asked.born()} of this period. Choose a longer one, or another start event.",
     is_empty=lambda data: not data.now["cohort_users"].sum(),
     note=lambda data: retention.left_out(data, asked),
-    marks=lambda data: retention.marks(data, asked),
-    at=marks.token_at,
-    behind=partial(retention.behind, view, asked),
     height=charts.TALL,
+    **retention_people.of_cells(view, asked),
 )
 
 # Does the curve level off, and is it better than before, or for some?
@@ -63,9 +59,8 @@ if split is None:
         empty=f"No {asked.noun} after a cohort's own is over yet. A longer period has one.",
         is_empty=lambda data: not data.now.filter(pl.col("period") > 0)["cohort_users"].sum(),
         compare=True,
-        at=marks.token_at,
-        behind=partial(retention.behind, view, asked),
         height=charts.TALL,
+        **retention_people.of_cells(view, asked),
     )
 else:
     cell(
@@ -92,9 +87,7 @@ with left:
         "is not any more",
         alt=lambda data: pictures.said(data.now, "new", f"new people per {asked.noun}"),
         empty="Nobody was active.",
-        marks=lambda data: retention.lifecycle_marks(data, asked),
-        at=retention.lifecycle_at,
-        behind=partial(retention.lifecycle_behind, view, asked),
+        **retention_people.of_lifecycle(view, asked.every),
     )
 with right:
     cell(
@@ -105,7 +98,5 @@ with right:
         subtitle=f"Active people by the number of {asked.noun}s they were active in, {span}",
         alt=lambda data: pictures.said_bars(data.now, "periods_active", "users", most=31),
         empty="Nobody was active.",
-        marks=lambda data: retention.times_marks(data, asked),
-        at=marks.token_at,
-        behind=partial(retention.times_behind, view, asked),
+        **retention_people.of_times(view, asked.every),
     )

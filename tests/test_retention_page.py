@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from data_access.metrics.retention import retention, retention_mean
 from data_access.metrics.stickiness import stickiness
+from ingest.vocabulary import share_of
 from pages.components import marks, retention_charts
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ def test_a_bar_of_who_goes_and_one_of_how_often_open_their_people():
 @pytest.mark.usefixtures("home_of_weeks")
 @pytest.mark.parametrize("who", ["cohorts:2031-01-06~1", "cohorts:x", "how-often-they-come:-1"])
 def test_a_link_to_a_mark_that_is_not_there_says_so(who: str):
-    assert "Not in the period on show" in words(run(who=who))
+    assert "a mark that is not in this picture" in words(run(who=who))
 
 
 @pytest.mark.usefixtures("home_of_weeks")
@@ -251,3 +252,30 @@ def test_one_day_of_data_has_nothing_to_tell_yet(
 
     assert "No week after a cohort's own is over yet" in words(app)
     assert "came back in week 1" not in words(app)
+
+
+def test_a_sample_reads_as_about_and_its_people_stand_for_many(
+    home: Path, load_lines: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+):
+    """One in ten is kept: 40 people stand for 400, and half of them came back."""
+    kept = [name for name in (f"u{at}" for at in range(2_000)) if share_of(name) < 0.1][:40]
+    load_lines(
+        *(
+            {
+                "event_name": "session_started",
+                "user_id_hash": name,
+                "timestamp": weeks_ago(back)[1],
+                "weight": 10.0,
+            }
+            for back, people in ((6, kept), (5, kept[:20]), (1, kept[:1]))
+            for name in people
+        )
+    )
+    st.cache_data.clear()
+    monkeypatch.setattr(sys, "argv", ["pytest"])
+    monkeypatch.setenv("TELEMETRY_HOME", str(home))
+
+    said = words(run(who=f"cohorts:{weeks_ago(6)[0]}~1"))
+
+    assert "**≈\N{NO-BREAK SPACE}50.0 %** of people first seen in a week" in said
+    assert "200 of 400 came back, 50.0 %; estimated" in said

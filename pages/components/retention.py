@@ -1,9 +1,8 @@
-"""What the Retention page asks and says: its choices, numbers and reading, and who is in a cell."""
+"""What the Retention page asks and says: its choices, its numbers and its reading."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -17,7 +16,6 @@ from pages.components import pictures as shared
 from pages.components import retention_charts as pictures
 from pages.components.cell import Ask, ask
 from pages.components.headline import Number
-from pages.components.marks import Behind, Mark
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,13 +32,6 @@ ANY: Final = "any event"
 RETURNS_MAX: Final = 100
 SURE: Final = 0.01  # a difference that chance makes more often is not told
 PEOPLE_MIN: Final = 20  # a share of fewer is not told either
-# trace of `charts.lifecycle` -> (state, in words)
-STATES: Final = {
-    0: ("returning", "returning"),
-    1: ("new", "new"),
-    2: ("resurrecting", "back after a pause"),
-    3: ("dormant", "gone quiet"),
-}
 
 
 # --- what is asked ---------------------------------------------------------------------------
@@ -50,13 +41,13 @@ STATES: Final = {
 class Asked:
     """The page's choices: which cohorts, and what counts as coming back."""
 
-    every: str
-    cohort: str
-    start: str
-    back: str
-    later: bool
-    times: int
-    clock: str
+    every: str = "1w"
+    cohort: str = "first"
+    start: str = ANY
+    back: str = ANY
+    later: bool = False
+    times: int = 1
+    clock: str = "calendar"
 
     @property
     def noun(self) -> str:
@@ -318,91 +309,7 @@ def _is_sure(a: tuple[float, float], b: tuple[float, float], each: float, chance
     return compared.p_value < chance
 
 
-# --- cells in words, and who is in them -----------------------------------------------------------
-
-
-def marks(data: Data, asked: Asked) -> list[Mark]:
-    """Return the cells that hold anybody, the newest cohort first."""
-    rows = pictures.shown(data.now, every=asked.every).filter(pl.col("users") > 0)
-    ordered = rows.sort("cohort", "period", descending=[True, False]).rows(named=True)
-    return [
-        Mark(pictures.cell_words(row, asked.every), pictures.token(row["cohort"], row["period"]))
-        for row in ordered
-    ]
-
-
-def behind(view: View, asked: Asked, token: str, data: Data) -> Behind:
-    """Return who is in a cell of the triangle."""
-    cohort, _, period = token.partition("~")
-    cells = data.frames["retention"].filter(
-        pl.col("cohort").cast(pl.String) == cohort, pl.col("period").cast(pl.String) == period
-    )
-    if cells.is_empty():
-        return nobody()
-    row = cells.row(0, named=True)
-    people = view.load("retention_users", cell=(cohort, row["period"]), **asked.options)
-    return Behind(who(people), pictures.cell_words(row, asked.every))
-
-
-def nobody() -> Behind:
-    """Return what stands behind a mark that a link names and the picture does not have."""
-    return Behind(pl.DataFrame(schema={"user_id_hash": pl.String}), "Not in the period on show")
-
-
-def who(people: pl.DataFrame) -> pl.DataFrame:
-    """Return a row per person, and how many each stands for where that is not one."""
-    sampled = people.height and people["weight"].max() != 1
-    return people.select("user_id_hash", *(["weight"] if sampled else []))
-
-
-def lifecycle_marks(data: Data, asked: Asked) -> list[Mark]:
-    """Return the bars of the lifecycle, the newest period first."""
-    return [
-        Mark(
-            f"{pictures.cohort_name(row['period'], asked.every)}: "
-            f"{text.some(abs(row[state]), 'person', 'people')} {said}",
-            f"{row['period']}~{state}",
-        )
-        for row in data.now.sort("period", descending=True).rows(named=True)
-        for state, said in STATES.values()
-        if row[state]
-    ]
-
-
-def lifecycle_at(point: dict[str, Any], _data: Data) -> str | None:
-    """Return which bar was clicked."""
-    state = STATES.get(int(point.get("curve_number", -1)))
-    return f"{str(point.get('x'))[:10]}~{state[0]}" if state else None
-
-
-def lifecycle_behind(view: View, asked: Asked, token: str, data: Data) -> Behind:
-    """Return who is in a bar of the lifecycle."""
-    found = {mark.token: mark.label for mark in lifecycle_marks(data, asked)}
-    if token not in found:
-        return nobody()
-    period, _, state = token.partition("~")
-    people = view.load(
-        "lifecycle_users", every=asked.every, bar=(date.fromisoformat(period), state)
-    )
-    return Behind(who(people), found[token])
-
-
-def times_marks(data: Data, asked: Asked) -> list[Mark]:
-    """Return the bars of the stickiness histogram that hold anybody."""
-    return [
-        Mark(f"{text.some(users, 'person', 'people')} active in {text.some(k, asked.noun)}", str(k))
-        for k, users in data.now.select("periods_active", "users").iter_rows()
-        if users
-    ]
-
-
-def times_behind(view: View, asked: Asked, token: str, data: Data) -> Behind:
-    """Return who was active in exactly so many periods."""
-    found = {mark.token: mark.label for mark in times_marks(data, asked)}
-    if token not in found:
-        return nobody()
-    people = view.load("stickiness_users", every=asked.every, bar=int(token))
-    return Behind(who(people), found[token])
+# --- around the pictures ----------------------------------------------------------------------
 
 
 def left_out(data: Data, asked: Asked) -> str | None:
