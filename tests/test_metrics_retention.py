@@ -295,6 +295,8 @@ def test_a_return_before_the_start_event_is_none():
     asked = {"start": "sign_up", "back": "visit", "clock": "rolling"}
     assert matrix(given, **asked)[0] == [1, 1, 0]
     assert matrix(given, **asked, min_returns=2)[0] == [1, 0, 0]
+    people = retention_users(given, DAYS, every="1d", **asked).collect()
+    assert people["period"].to_list() == [0, 1]
 
 
 @pytest.mark.parametrize(
