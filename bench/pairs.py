@@ -354,6 +354,36 @@ _SAVINGS: Final = f"""WITH r AS (SELECT {_DAY} d, user_id_hash u,
         SELECT d, count(*), count(DISTINCT u), sum(n[1]), sum(n[2]), 1 - sum(n[2]) / sum(n[1])
         FROM r WHERE n[1] >= 0 AND n[2] >= 0 GROUP BY d ORDER BY d"""
 
+_WAYS: Final = f"""WITH x AS (SELECT DISTINCT user_id_hash u FROM events
+            WHERE {_START_PAYING} AND timestamp < {_START}),
+        u AS (SELECT user_id_hash u, list(event_name ORDER BY timestamp) n FROM events
+            ANTI JOIN x ON u = user_id_hash WHERE {_IN} GROUP BY user_id_hash),
+        g AS (SELECT n, coalesce(list_position(n, 'paid_subscription_started'), 0) g FROM u),
+        b AS (SELECT g > 0 c, CASE WHEN g > 0 THEN n[:g - 1] ELSE n END n FROM g),
+        w AS (SELECT c, array_to_string(list_filter(n, lambda e, i: i = 1 OR n[i - 1] <> e)[:8],
+            ' > ') p FROM b)
+        SELECT c, row_number() OVER (PARTITION BY c ORDER BY count(*) DESC, p) AS r, p, count(*),
+            sum(count(*)) OVER (PARTITION BY c), count(*) / sum(count(*)) OVER (PARTITION BY c)
+        FROM w GROUP BY c, p QUALIFY r <= 10 ORDER BY c, r"""
+_MAP: Final = f"""WITH f AS (SELECT user_id_hash u, min(timestamp) m0 FROM events
+            WHERE timestamp < {_END} GROUP BY 1 HAVING m0 >= {_START}),
+        p AS (SELECT any_value(m0) m0, min(timestamp) FILTER (event_name IN
+                ('context_created', 'context_auto_created') AND result = 'success') m1,
+            min(timestamp) FILTER (event_name = 'context_loaded' AND result = 'success') m2,
+            min(timestamp) FILTER (timestamp::DATE > m0::DATE) m3,
+            min(timestamp) FILTER (event_name = 'context_resumed' AND result = 'success') m4,
+            min(timestamp) FILTER ({_START_PAYING} AND result = 'success') m5,
+            greatest(any_value(m0), max(timestamp) FILTER ({_ACTIVE}))::DATE
+                < DATE '{END}' - 14 AS silent
+            FROM events JOIN f ON u = user_id_hash WHERE {_IN} GROUP BY u),
+        s AS (SELECT unnest([m0, m1, m2, m3, m4, m5]) t, unnest([0, 1, 2, 3, 4, 5]) k, m0, silent,
+            CASE WHEN m5 IS NOT NULL THEN 5 WHEN m4 IS NOT NULL THEN 4 WHEN m3 IS NOT NULL THEN 3
+                WHEN m2 IS NOT NULL THEN 2 WHEN m1 IS NOT NULL THEN 1 ELSE 0 END z FROM p)
+        SELECT k, count(t), count(t) / first(count(t)) OVER (ORDER BY k),
+            median(epoch(t - m0)) / 86400, count(*) FILTER (z = k),
+            count(*) FILTER (z = k AND silent), count(*) FILTER (z = k AND NOT silent)
+        FROM s GROUP BY k ORDER BY k"""
+
 PAIRS: Final[dict[str, Pair]] = {
     "daily active users": Pair(
         "active_users",
@@ -396,6 +426,8 @@ PAIRS: Final[dict[str, Pair]] = {
         "funnel_histogram", _FUNNEL_HISTOGRAM, {"steps": _FIVE, "to_step": 3}
     ),
     "paths of sessions": Pair("paths", _PATHS),
+    "ways to paying": Pair("journeys", _WAYS),
+    "from first event to silence": Pair("journey_map", _MAP),
     "key figures": Pair(
         "kpis",
         f"{_headlines()} SELECT * FROM h, s, v, f",

@@ -18,6 +18,7 @@ from data_access.metrics.common import (
     event_label,
     event_predicate,
     of_people,
+    reduced,
     user_key,
     weight_of,
     weighted_quantile,
@@ -279,13 +280,18 @@ def _compared(
         rows: pl.DataFrame, ids: pl.LazyFrame, each: float, before: pl.DataFrame
     ) -> pl.LazyFrame:
         if before.height:
-            rows = rows.join(before, on=KEY, how="anti", maintain_order="left")
-        people = rows.group_by(KEY).agg(
-            pl.col(TIMESTAMP).filter("goal").min().alias("reached_at"),
-            pl.col(WEIGHT).min(),
-            pl.col(more).first(),
+            rows = rows.filter(~pl.col(KEY).is_in(before[KEY].implode()))
+        [reduction] = reduced(
+            rows.lazy()
+            .group_by(KEY)
+            .agg(
+                pl.col(TIMESTAMP).filter("goal").min().alias("reached_at"),
+                pl.col(WEIGHT).min(),
+                pl.col(more).first(),
+            )
+            .with_columns(pl.col("reached_at").is_not_null().alias("converted"))
         )
-        people = people.with_columns(pl.col("reached_at").is_not_null().alias("converted"))
+        people = reduction.collect(engine="in-memory")
         late = people.filter("converted").select(KEY, "reached_at")
         before_goal = pl.col("reached_at").is_null() | (pl.col(TIMESTAMP) < pl.col("reached_at"))
         ahead = rows.join(late, on=KEY, how="left", maintain_order="left").filter(before_goal)
@@ -349,8 +355,8 @@ def journey_map(
     """
     asked = _milestones(milestones, silent_days)
 
-    def step(days: pl.DataFrame, _: object, __: float, known: pl.DataFrame) -> pl.LazyFrame:
-        people = _newcomers(days, known, window, asked, silent_days)
+    def step(days: pl.DataFrame, _: object, __: float) -> pl.LazyFrame:
+        people = _newcomers(days, window, asked, silent_days)
         return _mapped(people, [FIRST_EVENT, *map(event_label, asked)])
 
     return _of_newcomers(events, window, asked, active_events, step)
@@ -395,8 +401,8 @@ def journey_users(
     """
     asked = _milestones(milestones, silent_days)
 
-    def step(days: pl.DataFrame, _: object, __: float, known: pl.DataFrame) -> pl.LazyFrame:
-        people = _newcomers(days, known, window, asked, silent_days)
+    def step(days: pl.DataFrame, _: object, __: float) -> pl.LazyFrame:
+        people = _newcomers(days, window, asked, silent_days)
         reached = [
             pl.when(pl.col(f"at_{k}").is_not_null()).then(pl.lit(k, pl.Int64))
             for k in range(len(asked) + 1)
@@ -431,34 +437,39 @@ def _of_newcomers(
     step: Callable[..., pl.LazyFrame],
     *more: str,
 ) -> pl.LazyFrame:
-    """Return `step` of each user's days in the window, and of who was there before it.
+    """Return `step` of each newcomer's days: the first moment of every milestone, `at_0` of any.
 
-    A day holds the first moment of every milestone, `at_0` being that of any event.
+    Whoever was there before the window is left out first: most rows are theirs.
     """
     somebody = pl.col(USER).is_not_null()
     done = pl.col("result").fill_null("success") == "success"
 
+    before = events.filter(somebody, earlier(window)).select(user_key()).unique()
+
     def days(events: pl.LazyFrame) -> pl.LazyFrame:
         when = pl.col(TIMESTAMP)
-        moments = [
-            when.filter(event_predicate(one) & done).min().alias(f"at_{number}")
+        moments = {
+            f"at_{number}": event_predicate(one) & done
             for number, one in enumerate(milestones, 1)
             if not _is_return(one)
-        ]
+        }
         return (
             events.filter(somebody, window.contains())
-            .with_columns(user_key(), weight_of(events), window.day().alias("day"))
-            .group_by(KEY, *more, "day")
-            .agg(
-                pl.col(WEIGHT).min(),
-                when.min().alias("at_0"),
-                when.filter(event_predicate(active_events)).max().alias("last_active"),
-                *moments,
+            .with_columns(user_key())
+            .join(before, on=KEY, how="anti")
+            .select(
+                *(KEY, *more),
+                weight_of(events),
+                window.day().alias("day"),
+                when.alias("at_0"),
+                pl.when(event_predicate(active_events)).then(when).alias("last_active"),
+                *(pl.when(is_one).then(when).alias(name) for name, is_one in moments.items()),
             )
+            .group_by(KEY, *more, "day")
+            .agg(pl.col(WEIGHT, "at_0", *moments).min(), pl.col("last_active").max())
         )
 
-    before = events.filter(somebody, earlier(window)).select(user_key()).unique()
-    return of_people(events, days, step, before, when=window.before())
+    return of_people(events, days, step, when=window.before())
 
 
 def _is_return(milestone: Event) -> bool:
@@ -467,7 +478,6 @@ def _is_return(milestone: Event) -> bool:
 
 def _newcomers(
     days: pl.DataFrame,
-    known: pl.DataFrame,
     window: Window,
     milestones: Sequence[Event],
     silent_days: int,
@@ -487,7 +497,6 @@ def _newcomers(
     silent_from = pl.lit(window.end - timedelta(days=silent_days))
     return (
         days.lazy()
-        .join(known.lazy(), on=KEY, how="anti")
         .group_by(KEY, *own)
         .agg(
             pl.col("at_0", WEIGHT).min(),
