@@ -100,3 +100,21 @@ with right:
         empty="Nobody was active.",
         **retention_people.of_times(view, asked.every),
     )
+
+# How many of those who were here are gone?
+cell(
+    view,
+    "Who is gone",
+    ask("churn", every=asked.every),
+    lambda data: charts.lines(
+        data.now,
+        {"churn_rate": "people", "paid_churn_rate": "payers"},
+        kind="percent",
+        open_from=open_period,
+    ),
+    subtitle=f"Churn: share of the people active in one {asked.noun} who are not in the next, and "
+    f"of the payers who cancelled, {span}",
+    alt=lambda data: pictures.said(data.now, "churn_rate", f"churn per {asked.noun}"),
+    empty=f"Nobody was active in one {asked.noun} and could be gone in the next.",
+    is_empty=lambda data: not data.now["active_before"].sum(),
+)
