@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components import feature_cells, feature_words, options
+from pages.components import feature_cells, feature_words, feature_worth, options
 from pages.components.head import head, reading
 from pages.components.headline import headline
 from pages.components.view import current
@@ -13,7 +13,7 @@ PAGE = "features"
 view = current()
 
 head(view, "What do they use?", "Features: tools people call, and what else they do on purpose.")
-reading(view, lambda: feature_words.sentences(view))
+reading(view, lambda: [*feature_words.sentences(view), *feature_worth.sentences(view)])
 headline(view, lambda: feature_words.numbers(view))
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -26,8 +26,11 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
 st.header("Which feature is used most, and by whom?", anchor="used")
 feature_cells.used(view, choices)
 
-st.header("Which tool fails most, and how are tools combined?", anchor="tools")
+st.header("Which tool fails most, and how are tools combined?", anchor="tools-and-combinations")
 feature_cells.working(view, choices)
 
 st.header("Do they help: are tokens saved, suggestions accepted, answers found?", anchor="helpful")
 feature_cells.helpful(view, choices)
+
+st.header("Which features are worth building on?", anchor="worth")
+feature_worth.cells(view)

@@ -54,7 +54,8 @@ page = st.navigation(
             for entry in entries
         ]
         for heading, entries in menu.SECTIONS.items()
-    }
+    },
+    expanded=True,
 )
 with st.sidebar:
     choice = filters.sidebar(known, now=now, today=today)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from frames import event, events, window
 
-from data_access.metrics import feature_value
+from data_access.metrics import compare_rates, feature_value
 
 OVER = window("2026-01-01", "2026-02-01")
 PAID = "paid_subscription_started"
@@ -79,3 +80,35 @@ def test_another_goal_can_be_asked_about():
 
     assert rows["code_insert"]["with_rate"] == 1.0
     assert rows["context_merged"]["with_users"] == 0
+
+
+def crowd(prefix: str, people: int, reached: int, *names: str) -> list[dict[str, Any]]:
+    """Return so many people who used `names`, of whom some reached the goal."""
+    return [
+        event("2026-01-05", f"{prefix}{number}", name)
+        for number in range(people)
+        for name in ("session_started", *names)
+    ] + [event("2026-01-06", f"{prefix}{number}", PAID) for number in range(reached)]
+
+
+def test_a_difference_is_told_with_its_p_value_corrected_for_all_features():
+    rows = found(
+        *crowd("with", 100, 40, "code_insert"),
+        *crowd("without", 100, 10),
+        *crowd("both", 50, 5, "code_insert", "context_merged"),
+    )
+
+    one, other = rows["code_insert"], rows["context_merged"]
+    assert (one["with_rate"], one["without_rate"]) == (45 / 150, 0.1)
+    assert one["lift"] == pytest.approx(2.0)
+    alone = compare_rates((10, 100), (45, 150)).p_value
+    assert one["p_value"] == pytest.approx(2 * alone)
+    assert other["p_value"] >= compare_rates((50, 200), (5, 50)).p_value
+
+
+def test_too_few_people_on_either_side_say_nothing():
+    rows = found(*crowd("with", 29, 20, "code_insert"), *crowd("without", 100, 10))
+
+    assert rows["code_insert"]["with_rate"] == pytest.approx(20 / 29)
+    assert rows["code_insert"]["lift"] is None
+    assert rows["code_insert"]["p_value"] is None

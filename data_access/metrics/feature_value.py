@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -18,6 +19,8 @@ from data_access.metrics.common import (
 from data_access.metrics.features import counted_uses
 from data_access.metrics.kpis import ratio
 from data_access.metrics.registry import metric
+from data_access.metrics.tiers import USERS_MIN, compare_rates
+from data_access.stats import corrected
 from ingest.vocabulary import CortexEventName
 
 if TYPE_CHECKING:
@@ -65,6 +68,10 @@ def feature_value(
     without_users : Float64, people; who could reach the goal and had not the feature.
     without_reached : Float64, people; of those, who reached it.
     without_rate : Float64, 0 to 1; null when everybody had it.
+    lift : Float64; with_rate / without_rate - 1, null where either side has fewer than 30 people
+        or cannot be told.
+    p_value : Float64, 0 to 1; of two rates that do not differ, corrected by Holm for all features
+        of the list; null where there is no lift.
 
     Errors
     ------
@@ -85,7 +92,7 @@ def feature_value(
         )
 
     def step(rows: pl.DataFrame, *_: object) -> pl.LazyFrame:
-        return _valued(rows.lazy())
+        return _compared(_valued(rows.lazy()).collect()).lazy()
 
     return of_people(events, reduce, step, when=when)
 
@@ -134,4 +141,22 @@ def _valued(rows: pl.LazyFrame) -> pl.LazyFrame:
             ratio("without_reached", "without_users").alias("without_rate"),
         )
         .sort("feature")
+    )
+
+
+def _compared(features: pl.DataFrame) -> pl.DataFrame:
+    """Add how the two rates of each feature differ, where there are people enough to say."""
+    lifts: list[float | None] = []
+    p_values: list[float | None] = []
+    counts = features.select("with_reached", "with_users", "without_reached", "without_users")
+    for reached, users, others_reached, others in counts.iter_rows():
+        found = compare_rates((others_reached, others), (reached, users))
+        is_told = min(users, others) >= USERS_MIN and math.isfinite(found.lift)
+        lifts.append(found.lift if is_told else None)
+        p_values.append(found.p_value if is_told else None)
+    told = [p for p in p_values if p is not None]
+    fair = iter(corrected(told)) if told else iter(())
+    return features.with_columns(
+        pl.Series("lift", lifts, pl.Float64),
+        pl.Series("p_value", [None if p is None else next(fair) for p in p_values], pl.Float64),
     )
