@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components import charts, extension, pictures, properties, text
+from pages.components import charts, extension, options, pictures, properties, text
 from pages.components.cell import ask, cell
 from pages.components.head import head, reading
 from pages.components.headline import headline
 from pages.components.view import current
 
+PAGE = "extension"
+IN_IT = (extension.CHANNEL,)
+
 view = current()
 weeks = view.at_least(84)
 open_day = view.open_from("1d")
 span = text.window(weeks.window, today=view.today)
-IN_IT = (extension.CHANNEL,)
 
 head(
     view,
@@ -30,6 +32,9 @@ with left:
     extension.funnel(weeks)
 with right:
     extension.by_week(weeks)
+split = options.breakdown(PAGE, weeks)
+if split is not None:
+    extension.by_group(weeks, split)
 
 # In which editor, and which version?
 left, right = st.columns(2)

@@ -27,7 +27,9 @@ reading(view, lambda: models.reading(view))
 headline(view, lambda: models.numbers(view))
 
 # Which models and providers?
-rank = options.pills(PAGE, "rank", "Rank by", tuple(models.RANKS), "calls")
+with st.container(horizontal=True, gap="medium"):
+    rank = options.pills(PAGE, "rank", "Rank by", tuple(models.RANKS), "calls")
+    split = options.breakdown(PAGE, view)
 left, right = st.columns([3, 2])
 with left:
     models.ranking(view, "Models", "model", rank)
@@ -42,6 +44,8 @@ cell(
     alt="A table of models with calls, people, tokens, cost, failures and speed.",
     empty=models.NO_CALLS,
 )
+if split is not None:
+    models.by_group(view, split)
 
 # How does it move?
 left, right = st.columns(2)

@@ -131,6 +131,18 @@ def test_another_rank_orders_the_bars_and_is_in_the_link(beta: Path):
     assert "By cost in this period" in words(app)
 
 
+@pytest.mark.parametrize(
+    ("page", "title"), [("models", "Cost by language"), ("extension", "Newcomers by channel")]
+)
+def test_a_breakdown_is_a_table_of_groups(beta: Path, page: str, title: str):
+    key = title.rpartition(" ")[2]
+    app = run(page, **{f"{page}.by": key})
+
+    assert title in [one.value for one in app.subheader]
+    [groups] = [one.value for one in app.dataframe if "group" in one.value.columns]
+    assert groups["group"].to_list() == ["go" if key == "language" else "extension"]
+
+
 def test_the_extension_says_who_never_used_it_and_who_did_not_come_back(beta: Path):
     said = words(run("extension"))
 

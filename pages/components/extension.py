@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
@@ -24,6 +24,7 @@ CHANNEL: Final = "extension"
 NEVER: Final = "never"
 NEVER_SAID: Final = 0.1  # a tenth who never use what they installed is news
 LEAVES_SAID: Final = 0.5  # and so is half of those who did and did not come back
+MOVED_SAID: Final = 0.1  # a share that moved by a tenth of itself
 PEOPLE_MIN: Final = 20
 ROWS: Final = 10
 NO_INSTALLS: Final = (
@@ -191,6 +192,35 @@ def _behind(token: str, data: Data) -> Behind:
     return Behind(shown, text.escaped(words, most=120))
 
 
+def by_group(view: View, split: str) -> None:
+    """Put how far the newcomers of each group of a breakdown get here."""
+    cell(
+        view,
+        f"Newcomers by {text.escaped(split)}",
+        ask("extension_funnel", split=split),
+        lambda data: _groups(data.now, split),
+        subtitle="Of the people who installed it and whose second week is over",
+        alt="A table of groups with how many installed, activated, used it and came back.",
+        empty=NO_INSTALLS,
+    )
+
+
+def _groups(frame: pl.DataFrame, split: str) -> Table:
+    """Return a row per group with its people and the share that took each step."""
+    groups = frame.filter(pl.col("step") == 0).select("group", "users")
+    labels = {"group": text.plain(split), "users": "Installed"}
+    for step, name in frame.filter(pl.col("step") > 0).select("step", "event_name").unique().rows():
+        rate = pl.col("rate_from_first").alias(f"step_{step}_rate")
+        one = frame.filter(pl.col("step") == step).select("group", rate)
+        groups = groups.join(one, on="group", how="left", maintain_order="left")
+        labels[f"step_{step}_rate"] = name.capitalize()
+    return Table(groups, dict(sorted(labels.items(), key=_in_order)), rows=8)
+
+
+def _in_order(label: tuple[str, str]) -> tuple[bool, str]:
+    return label[0].startswith("step_"), label[0]
+
+
 def by_week(view: View) -> None:
     """Put the shares of those who installed in each week here."""
     cell(
@@ -198,29 +228,24 @@ def by_week(view: View) -> None:
         "Newcomers by week",
         ask("extension_activation"),
         lambda data: charts.lines(
-            data.now,
+            data.now.filter("complete"),
             {
                 "activated_rate": "activated",
                 "used_next_week_rate": "back next week",
                 "never_used_rate": "never used it",
             },
             kind="percent",
-            open_from=_not_over(data.now),
             colours={"never used it": palette.HARM},
         ),
-        subtitle="Of the people who installed in a week; hollow while their second week runs",
+        subtitle="Of the people who installed in a week, once the second week of all is over",
         alt=lambda data: pictures.said(
-            data.now, "used_next_week_rate", "the share of newcomers back in their second week"
+            data.now.filter("complete"),
+            "used_next_week_rate",
+            "the share of newcomers back in their second week",
         ),
         empty=NO_INSTALLS,
-        is_empty=lambda data: not data.now["installed"].sum(),
+        is_empty=lambda data: not data.now.filter("complete")["installed"].sum(),
     )
-
-
-def _not_over(frame: pl.DataFrame) -> date | None:
-    """Return the first week whose newcomers still have time."""
-    found: list[date] = frame.filter(~pl.col("complete"))["period"].to_list()
-    return min(found, default=None)
 
 
 # --- what is done, how long, what fails ------------------------------------------------------
@@ -332,8 +357,8 @@ def _fails(view: View) -> list[str]:
     if view.previous is None:
         return []
     now = _wrong(view, before=False)
-    change = text.change_of_rate(now, _wrong(view, before=True), each=_each(view))
-    if change is None or not change.direction:
+    change = _moved(view, now, _wrong(view, before=True))
+    if change is None:
         return []
     return [f"**{text.rate(*now)}** of what happens in it fails or times out, {change.words}."]
 
@@ -342,11 +367,20 @@ def _accepted(view: View) -> list[str]:
     """Say how the share of accepted insertions changed, when it did."""
     if view.previous is None:
         return []
-    pairs: list[tuple[Any, Any]] = []
-    for before in (False, True):
-        days = view.load("code_insertions", before=before)
-        pairs.append((pictures.total(days, "accepted"), pictures.total(days, "answered")))
-    change = text.change_of_rate(pairs[0], pairs[1], each=_each(view))
-    if change is None or not change.direction:
+    now, past = (
+        (pictures.total(days, "accepted"), pictures.total(days, "answered"))
+        for days in (view.load("code_insertions", before=before) for before in (False, True))
+    )
+    change = _moved(view, now, past)
+    if change is None:
         return []
-    return [f"**{text.rate(*pairs[0])}** of code insertions are accepted, {change.words}."]
+    return [f"**{text.rate(*now)}** of code insertions are accepted, {change.words}."]
+
+
+def _moved(view: View, now: tuple[float, float], past: tuple[float, float]) -> text.Change | None:
+    """Return the change of a share where it is beyond chance and large enough to tell."""
+    change = text.change_of_rate(now, past, each=_each(view))
+    if change is None or not change.direction:
+        return None
+    share, share_past = now[0] / now[1], past[0] / past[1]
+    return change if abs(share - share_past) >= MOVED_SAID * share_past else None

@@ -42,6 +42,7 @@ _NUMBERS: Final = (
     ("Cost per active person", "cost_per_user", "users"),
     ("Cost per observation", "cost_per_observation", "observations"),
 )
+_MONEY: Final = ("cost_usd", "cost_per_session", "cost_per_user", "cost_per_observation")
 
 
 # --- the headline ----------------------------------------------------------------------------
@@ -163,6 +164,39 @@ def _behind(view: View, token: str, name: str) -> Behind:
     many = text.some(people.height, "person", "people")
     called = text.escaped(value_of(token) or f"{name}, {text.NO_NAME}")
     return Behind(shown, f"{many} who called {called}")
+
+
+def by_group(view: View, split: str) -> None:
+    """Put what each group of a breakdown costs here."""
+    cell(
+        view,
+        f"Cost by {text.escaped(split)}",
+        ask("costs", every=None, split=split),
+        lambda data: _groups(data.now, split),
+        subtitle="Most expensive group first; an event counts under its own group",
+        alt="A table of groups with their cost, per session, person and observation.",
+        empty=NO_COST,
+    )
+
+
+def _groups(frame: pl.DataFrame, split: str) -> Table:
+    """Return a row per group with its cost and what that is divided by."""
+    return Table(
+        frame.sort("cost_usd", "group", descending=[True, False]),
+        {
+            "group": text.plain(split),
+            "cost_usd": "Cost",
+            "cost_per_session": "Per session",
+            "cost_per_user": "Per active person",
+            "cost_per_observation": "Per observation",
+            "sessions": "Sessions",
+            "users": "Active people",
+            "tokens_input": "Tokens in",
+            "tokens_output": "Tokens out",
+        },
+        dict.fromkeys(_MONEY, "money"),
+        rows=8,
+    )
 
 
 def over_days(
