@@ -98,6 +98,7 @@ with right:
         subtitle=f"Active people by the number of {asked.noun}s they were active in, {span}",
         alt=lambda data: pictures.said_bars(data.now, "periods_active", "users", most=31),
         empty="Nobody was active.",
+        is_empty=lambda data: not data.now["users"].sum(),
         **retention_people.of_times(view, asked.every),
     )
 

@@ -16,7 +16,7 @@ import pytest
 from frames import event, events
 
 from data_access.metrics.active_users import active_users, active_users_hourly
-from data_access.metrics.activity import activity
+from data_access.metrics.activity import activity, hourly
 from data_access.metrics.funnel import funnel, funnel_histogram, funnel_trend, funnel_users
 from data_access.metrics.lifecycle import lifecycle, lifecycle_users
 from data_access.metrics.retention import retention, retention_users
@@ -145,7 +145,12 @@ def test_active_users(case: Case):
     days = int(asked["metric"].removeprefix("rolling_").removesuffix("d")) if rolling else None
     given, over, every = rows(case), asked_window(case), EVERY[asked["interval"]]
     if asked["metric"] == "events":
-        found = activity(given, over, every=every, event=asked["event"]).collect()
+        plan = (
+            hourly(given, over, event=asked["event"])
+            if every == "1h"
+            else activity(given, over, every=every, event=asked["event"])
+        )
+        found = plan.collect()
     elif every == "1h":
         active = (asked["event"],)
         found = active_users_hourly(given, over, days=days, active_events=active).collect()

@@ -35,6 +35,7 @@ def test_only_the_events_asked_for_are_counted():
     )
 
     assert activity(given, THREE_DAYS, event="a").collect()["events"].to_list() == [1.0, 0.0, 0.0]
+    assert hourly(given, THREE_DAYS, event="a").collect()["events"].sum() == 1.0
     either = activity(given, THREE_DAYS, event=("a", "b")).collect()
     assert either["events"].to_list() == [2.0, 0.0, 0.0]
 

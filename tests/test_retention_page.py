@@ -251,6 +251,7 @@ def test_one_day_of_data_has_nothing_to_tell_yet(
     app = run()
 
     assert "No week after a cohort's own is over yet" in words(app)
+    assert [one.value for one in app.metric if one.label == "Gone quiet"] == ["0"]
     assert "came back in week 1" not in words(app)
 
 

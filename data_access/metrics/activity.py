@@ -91,11 +91,15 @@ def activity(
                 f"Events cannot be grouped by {name!r}: the counts use that name. "
                 "Rename the column first."
             )
-    counted = window.widened(every).contains()
-    rows = events.filter(counted if event is None else counted & event_predicate(event)).select(
+    rows = _of(events, window.widened(every).contains(), event).select(
         window.period(every=every).alias("period"), *by, *_counted(events)
     )
     return in_memory(rows, lambda found: _per_period(found, window.calendar(every), by))
+
+
+def _of(events: pl.LazyFrame, when: pl.Expr, event: Event) -> pl.LazyFrame:
+    """Return the rows in time that are such an event."""
+    return events.filter(when if event is None else when & event_predicate(event))
 
 
 def _counted(events: pl.LazyFrame) -> list[pl.Expr]:
@@ -142,12 +146,13 @@ def _per_period(rows: pl.DataFrame, calendar: pl.LazyFrame, by: Sequence[str]) -
 
 
 @metric("events")
-def hourly(events: pl.LazyFrame, window: Window) -> pl.LazyFrame:
+def hourly(events: pl.LazyFrame, window: Window, *, event: Event = None) -> pl.LazyFrame:
     """Events, failures and people per hour.
 
     Definition
     ----------
-    Over the events inside the window, by UTC hour. Every hour the window touches has a row,
+    Over the events inside the window, or over those `event` names (a name, a predicate, or
+    several of either), by UTC hour. Every hour the window touches has a row,
     quiet ones included; the first and the last may be cut by the window's edges.
 
     On sampled data an estimate: the weights are added up.
@@ -169,7 +174,7 @@ def hourly(events: pl.LazyFrame, window: Window) -> pl.LazyFrame:
             first, window.closes_at, timedelta(hours=1), closed="left", time_unit="ms"
         ).alias("hour")
     )
-    rows = events.filter(window.contains()).select(
+    rows = _of(events, window.contains(), event).select(
         pl.col("timestamp").dt.truncate("1h").alias("hour"),
         weight_of(events),
         person_key(),

@@ -212,7 +212,7 @@ def _lifecycle(view: View, asked: Asked) -> list[Number]:
     if view.previous is not None:
         before = float(view.load("lifecycle", every=asked.every, before=True)["new"].sum())
     came = float(now["new"].sum())
-    gone = [-float(one) for one in over["dormant"]]
+    gone = [abs(float(one)) for one in over["dormant"]]
     last = gone[-1] if gone else None
     earlier = gone[-2] if len(gone) > 1 else None
     return [

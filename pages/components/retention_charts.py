@@ -25,6 +25,7 @@ COHORTS_MAX: Final = {"1d": 28, "1w": 14, "1mo": 13}  # rows a reader still look
 PERIODS_MAX: Final = 14  # columns that a telephone still shows apart
 FEW: Final = 20  # people; a mean over fewer is drawn faint, and a cohort of fewer has no curve
 _DARKEST: Final = 0.95  # of the shares lie below the darkest shade
+_EACH_MAX: Final = 7  # periods of which each has its tick, on a telephone too
 _ROW_PX: Final = 24
 _MEAN_AT: Final = -1.3  # above the first cohort, with a gap
 _THIN: Final = 0.55  # how strong one cohort's curve is beside the mean
@@ -303,7 +304,8 @@ def _periods_axis(drawn: go.Figure, last: int, every: str) -> None:
     drawn.update_xaxes(
         title={"text": f"{NOUNS[every]}s since", "standoff": 6, "font": {"size": 12}},
         tickformat="d",
-        dtick=max(1, last // PERIODS_MAX),
+        dtick=1 if last <= _EACH_MAX else 2 * max(1, last // PERIODS_MAX),
+        tickangle=0,
     )
 
 
