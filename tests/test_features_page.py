@@ -138,6 +138,17 @@ def test_all_features_can_be_paired_and_periods_be_months(beta: Path):
     assert "Percent of the month's active people" in words(app)
 
 
+def test_nobody_is_listed_where_the_team_said_so(beta: Path):
+    assert "Who uses most" in words(run())
+
+    (beta / "telemetry.toml").write_text("people_lists = false\n")
+    st.cache_data.clear()
+
+    app = run(who="most-used-features:update_memory")
+    assert "Who uses most" not in words(app)
+    assert "people\\_lists = false" in words(app) or "people_lists = false" in words(app)
+
+
 # --- pictures ------------------------------------------------------------------------------------
 
 

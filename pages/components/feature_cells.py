@@ -118,15 +118,16 @@ def used(view: View, choices: Choices) -> None:
             empty=NOBODY,
             **feature_people.of_breadth(view),
         )
-        cell(
-            view,
-            "Who uses most",
-            ask("feature_people"),
-            features.heaviest,
-            subtitle="People with the most different features first, then by uses on an active day",
-            alt="A table of people with their features, uses on an active day and active days.",
-            empty=NOBODY,
-        )
+        if view.facts.settings.people_lists:
+            cell(
+                view,
+                "Who uses most",
+                ask("feature_people"),
+                features.heaviest,
+                subtitle="Those with most different features first, then by uses on an active day",
+                alt="A table of people with their features, uses on an active day and active days.",
+                empty=NOBODY,
+            )
 
 
 def working(view: View, choices: Choices) -> None:

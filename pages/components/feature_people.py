@@ -95,7 +95,7 @@ def _who(
     def behind(token: str, _data: Data) -> Behind:
         feature, _, value = token.rpartition(JOIN)
         where = within(value)
-        found = where.load("feature_users", feature=feature)
+        found = _most_first(where.load("feature_users", feature=feature))
         words = f"used {text.escaped(feature)} {text.escaped(said(value))}"
         return Behind(found, f"{_people(where, found)} {words}", window=where.window)
 
@@ -122,7 +122,7 @@ def of_pairs(view: View) -> dict[str, Any]:
 
     def behind(token: str, _data: Data) -> Behind:
         feature, _, other = token.partition(JOIN)
-        found = view.load("feature_users", feature=feature, other=other)
+        found = _most_first(view.load("feature_users", feature=feature, other=other))
         pair = f"{text.escaped(feature)} and {text.escaped(other)}"
         return Behind(found, f"{_people(view, found)} used {pair} in one session")
 
@@ -152,6 +152,10 @@ def of_breadth(view: View) -> dict[str, Any]:
         "at": lambda point, _: str(point.get("x")),
         "behind": behind,
     }
+
+
+def _most_first(found: pl.DataFrame) -> pl.DataFrame:
+    return found.sort("uses", "user_id_hash", descending=[True, False])
 
 
 def _people(view: View, found: pl.DataFrame) -> str:

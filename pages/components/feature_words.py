@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pages.components.view import View
 
 WORTH_SAYING: Final = 1.25  # a tool fails this much more often than all, or a pair than chance
+NOISE: Final = 2.0  # and by this many units of the chance in a count
 SAVED: Final = ("saved_tokens", "before_tokens")
 ACCEPTED: Final = ("accepted", "answered")
 
@@ -149,11 +151,15 @@ def _fails_most(view: View) -> list[str]:
     tools = view.load("tools").filter(pl.col("calls") >= features.CALLS_MIN)
     calls, failures = pictures.total(tools, "calls"), pictures.total(tools, "failures")
     worst = tools.sort("error_rate", "tool", descending=[True, False]).head(1).rows(named=True)
-    if not worst or not failures or worst[0]["error_rate"] < WORTH_SAYING * failures / calls:
+    if not worst or not failures:
         return []
-    one = worst[0]
+    one, usual = worst[0], failures / calls
+    expected = usual * one["calls"]
+    by_chance = max(WORTH_SAYING * expected, expected + NOISE * math.sqrt(expected))
+    if one["failures"] <= by_chance:
+        return []
     share = text.share(one["failures"], one["calls"], "calls")
-    everywhere = text.percent(failures / calls)
+    everywhere = text.percent(usual)
     return [f"**{text.escaped(one['tool'])}** fails most: {share}, against {everywhere} of all."]
 
 
