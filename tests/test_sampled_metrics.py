@@ -216,7 +216,6 @@ PEOPLE_IN: dict[str, tuple[Sequence[str], Sequence[str]]] = {
     "funnel": (["step"], ["users"]),
     "funnel_histogram": ([], ["users"]),
     "funnel_trend": (["period"], ["users", "converted"]),
-    "active_users_hourly": (["hour"], ["users"]),
     "lifecycle_users": (["period", "state"], ["weight"]),
     "journey_items": (["item"], ["users_converted", "users_others"]),
     "journey_map": (["milestone"], ["users", "furthest", "silent", "here"]),
@@ -244,6 +243,7 @@ PEOPLE_IN: dict[str, tuple[Sequence[str], Sequence[str]]] = {
 }
 # metric -> the columns that add up something of which one user may have several
 SUMS_IN: dict[str, tuple[Sequence[str], dict[str, str]]] = {
+    "active_users_hourly": ([], {"users": "event"}),
     "branches": ([], {"manual": "event"}),
     "co_usage": (["feature", "other"], {"sessions": "session", "sessions_feature": "session"}),
     "feature_usage": (["feature", "user_tier", "period"], {"uses": "event"}),

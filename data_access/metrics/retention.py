@@ -160,6 +160,8 @@ def retention_mean(
     `rate_mean` weighs every cohort that has anybody alike; one of which nobody came back is in
     it with 0. An empty cohort has no share: it adds nothing to either, and counts in `cohorts`.
 
+    On sampled data only the people whose ordinary events are kept count, each as 1 / keep rate.
+
     Source
     ------
     events : `scan("events")` over all history; user_id_hash, event_name, timestamp and, if
