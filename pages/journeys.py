@@ -33,7 +33,7 @@ cell(
     subtitle=lambda data: journeys.counted(view, data, choice),
     alt=journeys.flow_said,
     empty="No session goes this way. Choose “any” for From and To, or a longer period.",
-    note=journeys.flow_note(choice),
+    note=lambda data: journeys.flow_note(data, choice),
     height=journey_charts.ROW_PX * choice.depth,
     marks=lambda data: journeys.flow_marks(data, choice),
     at=journeys.flow_at,
@@ -50,6 +50,7 @@ cell(
     "newcomers, and the median time from the first event",
     alt=journeys.map_said,
     empty="Nobody was first seen in this period. Choose a longer one.",
+    is_empty=journeys.nobody_new,
     note=f"Silent is who has not been active for {journeys.SILENT_DAYS} days; whoever came later "
     "than that cannot be silent yet.",
     height=350,

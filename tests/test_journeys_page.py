@@ -95,7 +95,7 @@ def test_a_flow_has_a_box_to_click_and_words_for_every_item():
     [bars] = [one for one in drawn.data if one.type == "bar"]
     assert [one[0] for one in bars.customdata] == ["1 > a", "2 > b", f"2 > {STOPPED}"]
     assert bars.customdata[0][1] == "Step 1: a<br>2 sessions, 100 % of all"
-    assert bars.marker.color == (palette.INK, palette.INK, palette.QUIET)
+    assert bars.marker.color == (palette.INK, palette.INK, palette.GRID)
     assert bars.marker.pattern.shape == ("", "", "/")
     [targets] = [one for one in drawn.data if one.type == "scatter" and one.mode == "markers"]
     assert [one[0] for one in targets.customdata] == ["1 > a > b", f"1 > a > {STOPPED}"]
@@ -231,3 +231,19 @@ def test_a_mark_in_the_link_opens_the_people_behind_it(shown, who, said):
     people = next(one.value for one in app.dataframe if "Person" in str(one.value.columns) or
                   "user_id_hash" in one.value.columns)  # fmt: skip
     assert len(people) == (20 if "20" in said else 10)
+
+
+def test_without_a_newcomer_the_map_says_so_instead_of_drawing_nothing(
+    home: Path, load_lines: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+):
+    st.cache_data.clear()
+    monkeypatch.setattr(sys, "argv", ["pytest"])
+    monkeypatch.setenv("TELEMETRY_HOME", str(home))
+    seen = {"user_id_hash": "u", "event_name": "session_started"}
+    load_lines(*(seen | {"timestamp": str(NOW - timedelta(days=ago))} for ago in (2, 90)))
+
+    app = AppTest.from_file("../pages/frame.py", default_timeout=60).run()
+    app.switch_page("journeys.py").run()
+
+    assert "Nobody was first seen in this period" in words(app)
+    assert "1 sessions" not in words(app)

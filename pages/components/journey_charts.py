@@ -209,6 +209,7 @@ def _draw_boxes(drawn: go.Figure, boxes: Sequence[Box]) -> None:
     """Draw a bar per box; the quiet ones are hatched, so that colour is not all they have."""
     total = sum(box.sessions for box in boxes if box.step == 1) or 1.0
     quiet = [box.item in {STOPPED, OTHER} for box in boxes]
+    shapes = ["/" if box.item == STOPPED else "" for box in boxes]
     drawn.add_bar(
         orientation="h",
         base=[box.left for box in boxes],
@@ -216,15 +217,18 @@ def _draw_boxes(drawn: go.Figure, boxes: Sequence[Box]) -> None:
         y=[box.step for box in boxes],
         width=_BOX,
         marker={
-            "color": [palette.QUIET if one else palette.INK for one in quiet],
+            "color": [palette.GRID if one else palette.INK for one in quiet],
             "line": {"width": 0},
-            "pattern": _HATCH | {"shape": ["/" if box.item == STOPPED else "" for box in boxes]},
+            "pattern": _HATCH | {"shape": shapes, "fgcolor": palette.QUIET},
         },
         text=[_label(box, total) for box in boxes],
         textposition="inside",
         insidetextanchor="start",
         textangle=0,
-        textfont={"color": palette.PAPER, "size": 12},
+        textfont={
+            "color": [palette.INK if one else palette.PAPER for one in quiet],
+            "size": 12,
+        },
         customdata=[[box.token, _said_box(box, total)] for box in boxes],
         hovertemplate="%{customdata[1]}<extra></extra>",
     )

@@ -273,11 +273,14 @@ def counted(view: View, data: Data, choice: Choice) -> str:
         else f"a new one after {GAP_WORDS[choice.by['gap']]} of silence"
     )
     of = "" if choice.is_whole else f" of {text.count(pictures.total(every, 'sessions'))}"
-    return f"{text.count(shown)}{of} sessions, {parted}; top to bottom, wide is many"
+    noun = "session" if choice.is_whole and shown == 1 else "sessions"
+    return f"{text.count(shown)}{of} {noun}, {parted}; top to bottom, wide is many"
 
 
-def flow_note(choice: Choice) -> str:
+def flow_note(data: Data, choice: Choice) -> str | None:
     """Say how to read it, and what is not in it."""
+    if data.now.is_empty():
+        return None
     if choice.is_whole:
         return (
             "Every session of the period is in it. Hatched is what stopped in the row above; what "
@@ -364,6 +367,11 @@ _STATES: Final = {
     "here": "are here, still active",
     "silent": "fell silent",
 }
+
+
+def nobody_new(data: Data) -> bool:
+    """Say whether there is no newcomer."""
+    return not data.now["users"].sum()
 
 
 def map_marks(data: Data) -> list[Mark]:
