@@ -6,7 +6,7 @@ from functools import partial
 
 import streamlit as st
 
-from pages.components import journey_charts, journeys
+from pages.components import journey_charts, journeys, text
 from pages.components.cell import ask, cell
 from pages.components.head import head, reading
 from pages.components.headline import headline
@@ -58,6 +58,19 @@ cell(
     at=journeys.map_at,
     behind=lambda token, data: journeys.map_behind(view, token, data),
 )
+
+if choice.split is not None:
+    cell(
+        view,
+        f"Newcomers by {text.escaped(choice.split)}",
+        ask("journey_map", split=choice.split, silent_days=journeys.SILENT_DAYS),
+        journeys.by_group,
+        subtitle="Share of each group's newcomers who reached a milestone, and who fell silent; "
+        "who changed group may be new in both",
+        alt="A table of groups.",
+        empty="Nobody was first seen in this period. Choose a longer one.",
+        is_empty=journeys.nobody_new,
+    )
 
 # What did those who reached the goal do before?
 left, right = st.columns(2)

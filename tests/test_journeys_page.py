@@ -198,6 +198,15 @@ def test_its_own_choices_narrow_the_flow_and_say_so(shown):
     assert {"any", "install", "session_started", "web_view_opened"} <= set(offered)
 
 
+def test_newcomers_are_broken_down_by_what_one_chooses(shown):
+    app = shown(journeys__by="tier")
+
+    table = next(one.value for one in app.dataframe if "newcomers" in one.value.columns)
+    assert table[["group", "newcomers", "_5", "_silent"]].to_numpy().tolist() == [
+        ["free", 30.0, pytest.approx(100 / 3), 100.0]
+    ]
+
+
 @pytest.mark.parametrize(
     ("who", "said"),
     [

@@ -12,6 +12,7 @@ from pages.components import journey_charts, options, palette, pictures, text
 from pages.components.boundary import alone
 from pages.components.headline import Number
 from pages.components.marks import Behind, Mark
+from pages.components.tables import Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,7 @@ PAID: Final = "paid_subscription_started"
 SILENT_DAYS: Final = 14
 WAY_DEPTH: Final = 4  # longer ways are hardly ever the same
 WAYS: Final = 8
+GROUPS: Final = 6
 COMPARED: Final = 6
 BETWEEN: Final = " > "
 UNLIKELY: Final = 0.05  # a p value below this is shown
@@ -51,6 +53,7 @@ class Choice:
     hide: tuple[str, ...]
     item: str
     goal: str
+    split: str | None
 
     @property
     def shape(self) -> dict[str, Any]:
@@ -91,6 +94,7 @@ def choices(view: View) -> Choice:
         )
         depth = options.number(PAGE, "depth", "Steps", 5, 2, 8)
         most = options.number(PAGE, "most", "Items per step", 6, 2, 12, help="The rest is “other”.")
+        split = options.breakdown(PAGE, view)
     by = {"by": "session_id"} if gap == BY_ID else {"gap": gap}
     names = _items(view, {**by, "item": ITEMS[kind]})
     events = list(view.facts.choices.get("events", ()))
@@ -102,7 +106,7 @@ def choices(view: View) -> Choice:
         PAGE, "hide", "Leave out", names, placeholder="Noise: steps that say little"
     )
     ends = [None if one == ANY else one for one in (start, end)]
-    return Choice(by, ends[0], ends[1], depth, most, hide, ITEMS[kind], goal)
+    return Choice(by, ends[0], ends[1], depth, most, hide, ITEMS[kind], goal, split)
 
 
 def _items(view: View, asked: dict[str, Any]) -> list[str]:
@@ -426,6 +430,28 @@ def map_said(data: Data) -> str:
         f"{text.count(row['silent'])} fell silent there"
         for row in data.now.iter_rows(named=True)
     )
+
+
+def by_group(data: Data) -> Table:
+    """Return a row per group of newcomers: how many got how far, and how many fell silent."""
+    rows = data.now.filter(milestone=0).select("group", pl.col("users").alias("newcomers"))
+    columns = {"group": "Group", "newcomers": "Newcomers"}
+    for number, name in (
+        data.now.filter(pl.col("milestone") > 0)
+        .select("milestone", "name")
+        .unique()
+        .sort("milestone")
+        .iter_rows()
+    ):
+        at = data.now.filter(milestone=number)
+        rows = rows.join(at.select("group", pl.col("rate").alias(f"_{number}")), on="group")
+        columns[f"_{number}"] = text.plain(name, most=30)
+    silent = data.now.group_by("group").agg(pl.col("silent", "furthest").sum())
+    rows = rows.join(silent, on="group", maintain_order="left").with_columns(
+        (pl.col("silent") / pl.col("furthest")).alias("_silent")
+    )
+    kinds = {name: "percent" for name in columns if name.startswith("_")} | {"_silent": "percent"}
+    return Table(rows, {**columns, "_silent": "Fell silent"}, kinds, rows=GROUPS)
 
 
 # --- ways to the goal ------------------------------------------------------------------------
