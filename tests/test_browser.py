@@ -155,7 +155,7 @@ def healthy(page: Page) -> None:
 def frozen_link(page: Page) -> str:
     page.get_by_role("button", name="Copy link").click()
     code = page.locator("[data-testid=stCode]").filter(has_text="http").first
-    expect(code).to_be_visible()
+    expect(code).to_be_visible(timeout=SLOW_MS)
     link = code.inner_text().strip()
     page.keyboard.press("Escape")
     return link
@@ -387,3 +387,91 @@ def test_a_corrupt_database_is_said_on_the_page(browser, tmp_path):
         healthy(page)
         page.get_by_text("problem with the data").click()
         expect(page.get_by_text("SQLite cannot read the database")).to_be_visible()
+
+
+def pick(page: Page, label: str, option: str) -> None:
+    """Choose from the list below a picture by keyboard: what a click on a mark does."""
+    box = page.get_by_role("combobox", name=f"Who is behind {label}?")
+    box.scroll_into_view_if_needed()
+    box.press_sequentially(option)
+    page.get_by_role("option", name=re.compile(option)).first.wait_for()
+    box.press("Enter")
+    page.wait_for_url(re.compile("who="))
+    settle(page)
+
+
+def panel_of(page: Page) -> str:
+    return page.locator("[class*=st-key-behind-]").inner_text()
+
+
+def test_a_mark_leads_to_its_people_by_keyboard_and_the_link_opens_the_same_list(
+    page, browser, app
+):
+    visit(page, f"{app}/overview?span=custom&from=2026-02-01&to=2026-02-28&tier=free")
+    pick(page, "Active people", "17 Feb")
+
+    said = panel_of(page)
+    assert re.search(r"\d+ people were active on 17 Feb", said)
+    assert "tier=free" in page.url
+    link = frozen_link(page)
+
+    with opened(browser) as colleague:
+        visit(colleague, link)
+        assert panel_of(colleague) == said
+        healthy(colleague)
+
+
+def test_a_click_on_a_bar_opens_its_people_and_a_row_opens_a_person(page, app):
+    visit(page, f"{app}/overview?span=custom&from=2026-02-01&to=2026-02-28")
+    bars = page.locator(".st-key-cell-people-by-tier .barlayer .point path")
+    bars.first.scroll_into_view_if_needed()
+    box = bars.first.bounding_box()
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.move(*middle)
+    page.wait_for_timeout(300)  # Plotly clicks what it hovers over
+    page.mouse.click(*middle)
+    page.wait_for_url(re.compile("who=people-by-tier"))
+    settle(page)
+
+    rows = page.locator("[class*=st-key-behind-] canvas").first
+    rows.scroll_into_view_if_needed()
+    corner = rows.bounding_box()
+    page.mouse.click(corner["x"] + 12, corner["y"] + 51)
+    page.wait_for_url(re.compile("users.*user="))
+    settle(page)
+    healthy(page)
+    expect(page.get_by_text("What did this person do").first).to_be_visible()
+    assert "from=2026-02-01" in page.url
+
+
+def test_a_page_s_own_choices_are_in_the_copied_link(page, browser, app):
+    visit(page, f"{app}/retention?retention.every=month&span=90d")
+    link = frozen_link(page)
+    assert "retention.every=month" in link
+
+    with opened(browser) as colleague:
+        visit(colleague, link)
+        assert numbers(colleague) == numbers(page)
+        expect(colleague.get_by_text("months since").first).to_be_attached()
+
+
+def test_a_note_of_the_team_stands_on_the_time_axis_until_it_is_taken_back(browser, demo, tmp_path):
+    home = tmp_path / "telemetry"
+    shutil.copytree(demo, home)
+    with serving(home, tmp_path / "server.log") as app, opened(browser) as page:
+        visit(page, f"{app}/overview")
+        notes = page.get_by_test_id("stSidebarUserContent").get_by_role("button", name="Notes")
+        notes.click()
+        page.get_by_role("textbox", name="What happened").fill("Newsletter went out")
+        page.get_by_role("textbox", name="Your name").fill("Ana")
+        page.get_by_role("button", name="Add the note").click()
+        mark = page.locator(".st-key-cell-active-people .annotation-text", has_text="Newsletter")
+        expect(mark).to_be_visible(timeout=SLOW_MS)
+        assert "Newsletter went out" in (home / "team" / "notes.jsonl").read_text()
+
+        page.reload()
+        settle(page)
+        expect(mark).to_be_visible()
+        notes.click()
+        page.get_by_role("button", name="Remove").click()
+        expect(mark).to_have_count(0, timeout=SLOW_MS)
