@@ -41,14 +41,15 @@ KEPT_MIN = 8  # people in the sample: fewer have no bell curve
 SUCCESSES = ("server_operation_called", "context_created", "context_loaded", "web_view_opened")
 # what a call says about itself
 CALLS = (
-    '{"tool_name": "search_context", "results_count": 3}',
-    '{"tool_name": "compress_context", "before_tokens": 10, "after_tokens": 4}',
-    '{"tool_name": "reference_suggest", "accepted": true}',
-    '{"tool_name": "ontology_classify", "category": "code", "confidence": 0.9}',
+    '{"tool_name": "search_context", "results_count": 3, "language": "go"}',
+    '{"tool_name": "compress_context", "before_tokens": 10, "after_tokens": 4, "model": "m"}',
+    '{"tool_name": "reference_suggest", "accepted": true, "tokens_saved_vs_naive": 5}',
+    '{"tool_name": "ontology_classify", "category": "a", "obs_type_bugfix": 2, "credits": 1}',
 )
 
 # what no sample can tell without bias, and why
 CANNOT = {
+    "concurrent_users": "the largest of many estimates is larger than what it estimates",
     "experiment_means": "averages over people; how many there are is what experiment counts",
     "error_shifts": "finds days worth a sentence; it names days, not how many people",
     "sampling": "says how much is a sample; nothing of the whole home is",
@@ -86,6 +87,7 @@ def rows() -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, A
             if rng.random() < busy:
                 visit, tier = _visit(rng, f"{number}", day, tier)
                 said += visit
+    said += [row for number in range(PEOPLE) for row in _in_the_extension(number)]
     failed = [
         error(row["timestamp"], row["user_id_hash"], group_hash=f"g{len(row['event_name']) % 3}")
         | {name: row[name] for name in ("session_id", "release", "user_tier")}
@@ -130,6 +132,26 @@ def _visit(rng: random.Random, user: str, day: int, tier: str) -> tuple[list[dic
         found.append(event(at, user, name, result=result, duration_ms=took, **more))
         at += timedelta(minutes=rng.choice((1, 5, 12, 45)), seconds=rng.random())
     return found, tier
+
+
+def _in_the_extension(number: int) -> list[dict[str, Any]]:
+    """Return what a user does in it: install, use it, and maybe again next week."""
+    at = FIRST + timedelta(days=15 + number % 30)
+    did = [(0, "install"), (0, "extension_activated"), (0, "code_insert"), (0, "context_switch")]
+    did += [(8, "ui_interaction")] if number % 3 else []
+    return [
+        event(
+            at + timedelta(days=day, minutes=minute),
+            f"{number}",
+            name,
+            channel="extension",
+            session_id=f"x{number}-{day}",
+            release="1.0",
+            duration_ms=1.0,
+            metadata='{"element": "menu", "action": "open", "accepted": true}',
+        )
+        for minute, (day, name) in enumerate(did)
+    ]
 
 
 @cache
@@ -189,6 +211,8 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     ],
     "journey_path_users": [{"path": "session_started", "converted": False, "depth": 1}],
     "sessions": [{}, {"starts_with": "session_started"}],
+    "by_property": [{}, {"every": "1w"}],
+    "costs": [{"every": None}],
     "error_occurrences": [{"group": "g2"}],
     "experiment": [{"flag": "f"}, {"flag": "f", "goal": "context_created"}],
     "experiment_daily": [{"flag": "f", "goal": "context_created"}],
@@ -202,7 +226,14 @@ PEOPLE_IN: dict[str, tuple[Sequence[str], Sequence[str]]] = {
     "activation": (["step"], ["users"]),
     "active_users": (["period"], ["users"]),
     "activity": (["period"], ["users"]),
+    "by_property": (["value", "period"], ["users"]),
+    "costs": ([], ["users"]),
     "errors_by_release": (["release"], ["users", "users_with_errors"]),
+    "extension_activation": (["period"], ["installed", "activated", "used", "used_next_week"]),
+    "extension_funnel": (["step"], ["users"]),
+    "extension_installs": (["steps_reached"], ["weight"]),
+    "models": (["model"], ["users"]),
+    "property_users": (["value"], ["weight"]),
     "feature_adoption": (["feature", "period"], ["new_users", "adopters", "people"]),
     "feature_breadth": (["features"], ["users"]),
     "feature_people": ([], ["weight"]),
@@ -245,6 +276,18 @@ PEOPLE_IN: dict[str, tuple[Sequence[str], Sequence[str]]] = {
 SUMS_IN: dict[str, tuple[Sequence[str], dict[str, str]]] = {
     "active_users_hourly": ([], {"users": "event"}),
     "branches": ([], {"manual": "event"}),
+    "by_property": (["value", "period"], {"events": "event"}),
+    "code_insertions": ([], {"insertions": "person", "accepted": "person"}),
+    "context_switches": ([], {"switches": "person"}),
+    "costs": ([], {"sessions": "session"}),
+    "credits_by_plan": ([], {"events": "call"}),
+    "extension_failures": ([], {"events": "event"}),
+    "extension_sessions": ([], {"sessions": "visit", "days_of_use": "visit"}),
+    "interactions": (["element"], {"events": "person"}),
+    "models": (["model"], {"calls": "call"}),
+    "observations": ([], {"events": "call"}),
+    "savings_against_naive": ([], {"events": "call"}),
+    "session_lengths": ([], {"sessions": "visit"}),
     "co_usage": (["feature", "other"], {"sessions": "session", "sessions_feature": "session"}),
     "feature_usage": (["feature", "user_tier", "period"], {"uses": "event"}),
     "ontology": (["category"], {"events": "call"}),

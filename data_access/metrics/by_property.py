@@ -17,6 +17,7 @@ from data_access.metrics.common import (
     has_column,
     in_memory,
     reduced,
+    representative,
     weight_of,
 )
 from data_access.metrics.kpis import person_key, ratio
@@ -66,7 +67,8 @@ def by_property(
     for every period, quiet ones included; which values are shown is decided once, for the whole
     time.
 
-    On sampled data an estimate: the weights are added up.
+    On sampled data an estimate: the weights are added up; people who name no value are counted
+    among those whose ordinary events are kept, each as 1 / keep rate.
 
     Source
     ------
@@ -91,7 +93,8 @@ def by_property(
 
     def step(rows: pl.DataFrame, named: pl.DataFrame) -> pl.LazyFrame:
         folded = _folded(named, most, least_users)
-        result = _by_value(rows, folded, calendar).filter(_enough(folded, least_users))
+        silent = _chosen(events, window, asked, rows, named)
+        result = _by_value(rows, folded, silent, calendar).filter(_enough(folded, least_users))
         return result.drop("period") if calendar is None else result
 
     return in_memory(rows, step, named)
@@ -116,7 +119,7 @@ def property_users(
     value those who never name one inside the window.
 
     On sampled data those who are kept stand for more than one; of others only what failed, was
-    slow or critical is known.
+    slow or critical is known, and under no value they are left out.
 
     Source
     ------
@@ -146,10 +149,11 @@ def property_users(
             .group_by(keys)
             .agg(pl.col(WEIGHT).sum().alias("events"), least)
         )
+        everybody, naming = _chosen(events, window, asked, rows, named, pl.col(USER))
         silent = (
-            rows.lazy()
+            everybody.lazy()
             .filter(somebody)
-            .join(named.lazy().select(USER).unique(), on=USER, how="anti")
+            .join(naming.lazy().select(USER).unique(), on=USER, how="anti")
             .group_by(USER)
             .agg(least)
             .select(
@@ -199,6 +203,27 @@ def _rows(
     return here.select(counted), named
 
 
+def _chosen(
+    events: pl.LazyFrame,
+    window: Window,
+    asked: _Asked,
+    rows: pl.DataFrame,
+    named: pl.DataFrame,
+    *more: pl.Expr,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the rows that show who names no value: of a sample, those of the people kept.
+
+    Of somebody left out only what failed or was slow is known, and that may name nothing.
+    """
+    span = window if asked.every is None else window.widened(asked.every)
+    chosen = representative(rows, events.filter(span.contains()))
+    if chosen is None:
+        return rows, named
+    again = _rows(chosen.events, window, asked, *more)
+    rows, named = pl.collect_all(again, engine="streaming")
+    return rows, named
+
+
 def _folded(named: pl.DataFrame, most: int, least_users: float) -> pl.DataFrame:
     """Return the rows with all but the values of most people called OTHER."""
     known = named.filter(pl.col("value") != OTHER)
@@ -221,7 +246,10 @@ def _enough(folded: pl.DataFrame, least_users: float) -> pl.Expr:
 
 
 def _by_value(
-    rows: pl.DataFrame, named: pl.DataFrame, calendar: pl.LazyFrame | None
+    rows: pl.DataFrame,
+    named: pl.DataFrame,
+    silent: tuple[pl.DataFrame, pl.DataFrame],
+    calendar: pl.LazyFrame | None,
 ) -> pl.LazyFrame:
     """Return period and the columns of `by_property`."""
     keys = ["period", "value"]
@@ -231,8 +259,8 @@ def _by_value(
         distinct_of(named, keys, KEY),
         distinct_of(named, keys, "session", "sessions"),
         distinct_of(rows, ["period"], KEY, "everybody"),
-        _without(rows, named, KEY, "users"),
-        _without(rows, named, "session", "sessions"),
+        _without(*silent, KEY, "users"),
+        _without(*silent, "session", "sessions"),
         rows.lazy().group_by("period").agg(events),
     )
     own = sums.join(users, on=keys, how="left").join(sessions, on=keys, how="left")

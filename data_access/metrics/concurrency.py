@@ -36,7 +36,7 @@ def concurrent_users(
     whole periods and the period is a Date. Never add these numbers up.
 
     On sampled data only the sessions of people whose ordinary events are kept are there, each at a
-    weight of 1 / keep rate.
+    weight of 1 / keep rate; the largest of many such estimates is rather too large.
 
     Source
     ------
