@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components import behind, charts, failures, palette, pictures, sentences
+from pages.components import behind, charts, failures, groups, palette, pictures, sentences
 from pages.components.cell import ask, cell
 from pages.components.head import head, reading
 from pages.components.headline import headline
@@ -62,6 +62,8 @@ with right:
         empty=EMPTY,
         **behind.of_periods(view, "error_people", did="met an error"),
     )
+
+groups.over_time("errors", view, "Errors", "errors_by_period", "occurrences")
 
 # Which?
 cell(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components import behind, charts, kpi, pictures, sentences
+from pages.components import behind, charts, groups, kpi, pictures, sentences
 from pages.components.cell import ask, cell
 from pages.components.head import head, reading
 from pages.components.headline import headline
@@ -39,6 +39,10 @@ cell(
     empty=EMPTY,
     is_empty=lambda data: not data.now["traces"].sum(),
     height=charts.TALL,
+)
+
+groups.over_time(
+    "latency", view, "p95", "latency", "duration_ms_p95", "duration", by=(), every="1d"
 )
 
 # Which operation?

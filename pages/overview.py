@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import streamlit as st
 
-from pages.components import behind, charts, kpi, lift, moments, pictures, sentences, text
+from pages.components import behind, charts, groups, kpi, lift, moments, pictures, sentences, text
 from pages.components.cell import ask, cell
 from pages.components.head import head, reading
 from pages.components.headline import headline
@@ -55,6 +55,7 @@ cell(
     empty="Nobody was active. A session, an activation, an operation or a web view fills this.",
     **behind.of_periods(view),
 )
+groups.over_time("overview", view, "Active people", "active_users", "users")
 
 left, right = st.columns(2)
 with left:

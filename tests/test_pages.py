@@ -332,3 +332,20 @@ def test_a_mark_that_is_not_in_the_picture_is_said_and_breaks_nothing(full: Path
 
     assert not app.error
     assert "a mark that is not in this picture" in words(app)
+
+
+@pytest.mark.parametrize(
+    ("page", "title"),
+    [("overview", "Active people"), ("errors", "Errors"), ("latency", "p95")],
+)
+def test_a_number_can_be_broken_down_and_small_groups_are_kept_together(
+    full: Path, page: str, title: str
+):
+    few = run(page, **{f"{page}.by": "tier"})
+    (full / "telemetry.toml").write_text('small_groups = "show"')
+    shown = run(page, **{f"{page}.by": "tier"})
+
+    assert f"{title} by tier" in [one.value for one in shown.subheader]
+    assert "Fewer could be recognised" in words(few)
+    assert "Fewer could be recognised" not in words(shown)
+    assert not shown.error

@@ -53,6 +53,7 @@ class Funnel:
     options: dict[str, Any]
     by: str
     every: str
+    users_min: int  # fewer people are no group of their own
     notes: tuple[str, ...]
 
     @property
@@ -85,7 +86,7 @@ class Funnel:
         """Ask for the funnel by group; a stage is no column, but nobody ever changes it."""
         if self.by == "stage":
             return ask("funnel", split="stage", **self.options)
-        return ask("funnel_by", by=self.by, **self.options)
+        return ask("funnel_by", by=self.by, users_min=self.users_min, **self.options)
 
 
 # --- choices ---------------------------------------------------------------------------------
@@ -175,6 +176,7 @@ def choose(view: View) -> Funnel:
         },
         by,
         EVERY[every],
+        view.facts.settings.group_users_min,
         tuple(notes),
     )
 
