@@ -185,3 +185,13 @@ def test_the_map_from_the_first_event_to_silence(events: pl.LazyFrame, sql: Run,
         assert (told["users"], told["furthest"], told["silent"]) == (users, furthest, silent)
         assert told["days_p50"] == (None if days is None else pytest.approx(days, abs=1e-6))
     assert found["users"][0] > 0
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_paths_by_session_id_add_up_to_the_sessions_of_overview(
+    events: pl.LazyFrame, window: Window
+):
+    steps = metrics.path_steps(events, window, by="session_id").collect()
+    kpis = metrics.kpis(events, window).collect()
+
+    assert steps.filter(step=1)["sessions"].sum() == kpis.filter(kpi="cdr")["denominator"][0] > 0
