@@ -136,7 +136,9 @@ def ranking(
     drawn = charts.bars(frame, name=name, value=value, said=said, most=ROWS_MAX)
     names = frame[name].head(ROWS_MAX).to_list()
     past = [before.get(one) for one in names]
-    drawn.update_yaxes(tickmode="linear", tick0=0, dtick=1)  # every name, not every second
+    # every name, not every second; no room for more bars than there are
+    drawn.update_yaxes(tickmode="linear", tick0=0, dtick=1, range=[len(names) - 0.5, -0.5])
+    drawn.update_yaxes(autorange=False)
     if any(one is not None for one in past):
         drawn.add_scatter(
             x=past,
