@@ -20,13 +20,14 @@ PARTS = pl.DataFrame(
 
 def test_parts_of_a_bar_differ_in_colour_and_in_pattern_and_keep_their_order():
     drawn = product_charts.stacked(
-        PARTS, name="model", part="type", value="n", parts=["fix", "idea"], noun="notes"
+        PARTS, name="model", part="type", value="n", parts=["fix", "bug", "idea"], noun="notes"
     )
 
     fix, idea = drawn.data
     assert (list(fix.x), list(idea.x)) == ([3, 2], [1, None])
     assert list(fix.y) == ["b", "&lt;i&gt;a&lt;/i&gt;"]
     assert fix.marker.color != idea.marker.color
+    assert idea.marker.color == palette.SLOTS[product_charts.FILLS[2]]  # its own, not the next
     assert fix.marker.pattern.shape != idea.marker.pattern.shape
     assert list(fix.customdata) == ["3 notes", "2 notes"]
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COST",
+    "OBSERVATION_TYPES",
     "OBSERVED",
     "SPENT",
     "TOKENS_IN",
@@ -57,6 +58,7 @@ _OUTCOMES: Final = ("outcome_ok", *_NOT_OK)
 _BESIDE: Final = (*PROVIDER, *_OUTCOMES, "turns", "count")
 
 TYPES: Final = tuple(name for name in METADATA if name.startswith("obs_type_"))
+OBSERVATION_TYPES: Final = tuple(name.removeprefix("obs_type_") for name in TYPES)
 OBSERVED: Final = ("observations_created", "observation_count", *TYPES)
 _INJECTED: Final = (
     "context_injected_rollup",

@@ -34,6 +34,9 @@ WHO: Final = "who"
 _LABELS: Final = {
     "user_id_hash": "Person",
     "weight": "Stands for",
+    "cost_usd": "Cost, US dollars",
+    "tokens_input": "Tokens in",
+    "tokens_output": "Tokens out",
     "user_tier": "Tier",
     "first_seen": "First seen",
     "last_seen": "Last seen",

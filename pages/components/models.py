@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from data_access.metrics.models import OBSERVATION_TYPES
 from pages.components import charts, marks, pictures, product_charts, text
 from pages.components.cell import ask, cell
 from pages.components.headline import Number
@@ -286,18 +287,13 @@ def observed(data: Data) -> go.Figure:
         pl.col("model").fill_null(text.NO_NAME), pl.col("type").fill_null(NO_TYPE)
     )
     totals = rows.group_by("model").agg(pl.col("observations").sum().alias("_all"))
-    parts = (
-        rows.group_by("type")
-        .agg(pl.col("observations").sum())
-        .sort("observations", "type", descending=[True, False])
-    )
     shown = rows.join(totals, on="model").sort("_all", "model", descending=[True, False])
     return product_charts.stacked(
         shown,
         name="model",
         part="type",
         value="observations",
-        parts=parts["type"].to_list(),
+        parts=[*OBSERVATION_TYPES, NO_TYPE],
         noun="observations",
     )
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 # fills that stand beside each other: told apart by hue, by lightness and by their pattern
-FILLS: Final = ("ink", "server", "enterprise", "web", "extension", "trial", "quiet")
+FILLS: Final = ("ink", "server", "enterprise", "web", "extension", "trial", "paid", "quiet")
 _BAR_PX: Final = 34
 _LEGEND_PX: Final = 34
 
@@ -36,7 +36,8 @@ def stacked(
     Parameters
     ----------
     frame : a row per name and part; names in the order of the rows, the first on top.
-    parts : the values of `part` in the order they are stacked.
+    parts : all values `part` may have, in the order they are stacked: each keeps its colour, and
+        those nobody has are left out.
     noun : what is counted, for the words on hover.
     """
     names = frame[name].unique(maintain_order=True).to_list()
@@ -48,6 +49,8 @@ def stacked(
     say = charts.SAY[kind]
     for position, which in enumerate(parts):
         values = [found.get((one, which)) for one in names]
+        if not any(values):
+            continue
         drawn.add_bar(
             y=shown,
             x=values,
