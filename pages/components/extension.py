@@ -133,20 +133,20 @@ def funnel(view: View) -> None:
     cell(
         view,
         "From installing to using it",
-        [ask("extension_funnel"), ask("extension_installs")],
+        ask("extension_funnel"),
         lambda data: _funnel(data.now),
-        subtitle=_who_is_due,
+        subtitle=lambda data: _who_is_due(view, data),
         alt=lambda data: pictures.said_bars(data.now, "event_name", "users"),
         empty=NO_INSTALLS,
         is_empty=lambda data: not data.now["users"].sum(),
-        marks=_marks,
+        marks=lambda data: _marks(view, data),
         at=marks.token_at,
-        behind=_behind,
+        behind=lambda token, data: _behind(view, token, data),
     )
 
 
-def _who_is_due(data: Data) -> str:
-    people = data.frames["extension_installs"]
+def _who_is_due(view: View, data: Data) -> str:
+    people = view.load("extension_installs")
     waiting = people.filter(~pl.col("due")).height
     many = text.some(data.now["users"].to_list()[0], "person", "people")
     words = f"{many} whose second week is over"
@@ -161,7 +161,7 @@ def _funnel(frame: pl.DataFrame) -> go.Figure:
     return drawn
 
 
-def _marks(data: Data) -> list[Mark]:
+def _marks(view: View, data: Data) -> list[Mark]:
     """Return the steps, who did not go on after each, and who never used it."""
     found = []
     rows = data.now.select("step", "event_name", "users").rows()
@@ -171,14 +171,14 @@ def _marks(data: Data) -> list[Mark]:
             lost = users - rows[number + 1][2]
             after = f"{name}, and then not “{rows[number + 1][1]}”"
             found.append(Mark(f"{after}: {text.some(lost, 'person', 'people')}", f"{step}-lost"))
-    never = _reached(data.frames["extension_installs"].filter("due"), None)[0]
+    never = _reached(_due(view), None)[0]
     found.append(Mark(f"never used it: {text.some(never, 'person', 'people')}", NEVER))
     return found
 
 
-def _behind(token: str, data: Data) -> Behind:
+def _behind(view: View, token: str, data: Data) -> Behind:
     """Return who took a step, who stopped there, or who never used it."""
-    people = data.frames["extension_installs"].filter("due")
+    people = _due(view)
     step = pl.col("steps_reached")
     digits, _, lost = token.partition("-")
     if token == NEVER:
@@ -187,7 +187,7 @@ def _behind(token: str, data: Data) -> Behind:
         which = step == int(digits) + 1 if lost else step > int(digits)
     else:
         which = pl.lit(value=False)
-    words = next((mark.label for mark in _marks(data) if mark.token == token), "Nobody")
+    words = next((mark.label for mark in _marks(view, data) if mark.token == token), "Nobody")
     shown = people.filter(which).drop("due", "used_next_week").sort("installed_at")
     return Behind(shown, text.escaped(words, most=120))
 
