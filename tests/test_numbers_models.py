@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -17,23 +18,30 @@ if TYPE_CHECKING:
     import polars as pl
 
 END = date(2026, 6, 1)
+REAL = Path(__file__).parent / "data" / "activity.jsonl.gz"
 WINDOWS = [
     pytest.param(Window(date(2026, 5, 4), END), id="four weeks"),
     pytest.param(Window(date(2026, 4, 1), date(2026, 4, 3)), id="two days"),
 ]
+MADE = ("bugfix", "feature", "refactor", "change", "decision")
 ACTIVE = "('session_started','extension_activated','server_operation_called','web_view_opened')"
 
 
 @pytest.fixture(scope="module")
-def events(tmp_path_factory: pytest.TempPathFactory) -> pl.LazyFrame:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("demo") / "home"
     write_demo(home, events=6_000, days=80, end=END)
+    return home
+
+
+@pytest.fixture(scope="module")
+def events(home: Path) -> pl.LazyFrame:
     return scan("events", home)
 
 
 @pytest.fixture(scope="module")
 def sql(
-    events: pl.LazyFrame, tmp_path_factory: pytest.TempPathFactory
+    home: Path, events: pl.LazyFrame, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], list[tuple]]]:
     place = tmp_path_factory.mktemp("sql") / "events.parquet"
     events.sink_parquet(place)
@@ -48,6 +56,13 @@ def sql(
         "cost_usd": "DOUBLE",
         "observations_created": "DOUBLE",
         "tokens_saved_vs_naive": "DOUBLE",
+        "credits": "DOUBLE",
+        "plan": "VARCHAR",
+        "element": "VARCHAR",
+        "action": "VARCHAR",
+        "lines_inserted": "DOUBLE",
+        "accepted": "VARCHAR",
+        **{f"obs_type_{kind}": "DOUBLE" for kind in MADE},
     }
     read = ", ".join(
         f"TRY_CAST(json_extract_string(metadata, '$.{key}') AS {kind}) AS {key}"
@@ -57,6 +72,12 @@ def sql(
         f"CREATE TABLE e AS SELECT event_id, timestamp::TIMESTAMP AS t, timestamp::DATE AS day, "
         f"event_name AS name, user_id_hash AS u, session_id AS s, channel, result, duration_ms, "
         f"{read} FROM read_parquet('{place}')"
+    )
+    broken = place.with_name("errors.parquet")
+    scan("errors", home).sink_parquet(broken)
+    connection.execute(
+        f"CREATE TABLE x AS SELECT timestamp::DATE AS day, user_id_hash AS u, channel, occurrences "
+        f"FROM read_parquet('{broken}')"
     )
     yield lambda query: connection.execute(query).fetchall()
     connection.close()
@@ -203,3 +224,134 @@ def test_extension_activation(events, sql, window, every):
     assert {one: tuple(counts) for one, *counts in counted} == {
         one: expected.get(one, (0, 0, 0, 0)) for one in window.periods(every)
     }
+
+
+def filled(rows: list[tuple], window: Window, nothing: tuple) -> list[tuple]:
+    """Return a row for every day: those of SQL, `nothing` on quiet ones."""
+    found = {day: rest for day, *rest in rows}
+    return [(day, *found.get(day, nothing)) for day in window.periods()]
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_observations(events, sql, window):
+    types = " UNION ALL ".join(
+        f"SELECT model, '{kind}' AS kind, sum(obs_type_{kind}) n, count(*)::DOUBLE c FROM e "
+        f"WHERE {between(window)} AND obs_type_{kind} > 0 GROUP BY model"
+        for kind in MADE
+    )
+    expected = sql(f"SELECT * FROM ({types}) ORDER BY model, kind")
+    assert expected
+
+    same(metrics.observations(events, window).collect().rows(), expected)
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_credits(events, sql, window):
+    wide = window.widened("1w")
+    expected = sql(
+        f"""SELECT date_trunc('week', day)::DATE, plan, sum(credits), count(*)::DOUBLE,
+            count(DISTINCT u)::DOUBLE FROM e WHERE {between(wide)} AND credits IS NOT NULL
+            AND name <> 'paid_subscription_canceled' GROUP BY ALL ORDER BY ALL"""
+    )
+    found = metrics.credits_by_plan(events, window).drop("complete").collect()
+
+    same(found.filter(found["events"] > 0).rows(), expected)
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_interactions_and_insertions(events, sql, window):
+    same(
+        metrics.interactions(events, window).collect().rows(),
+        sql(
+            f"""SELECT element, action, count(*)::DOUBLE, count(DISTINCT u)::DOUBLE,
+            count(*) FILTER (result <> 'success')::DOUBLE FROM e WHERE {between(window)}
+            AND name = 'ui_interaction' AND channel = 'extension' GROUP BY ALL ORDER BY ALL"""
+        ),
+    )
+    inserted = sql(
+        f"""SELECT day, count(*)::DOUBLE, count(DISTINCT u)::DOUBLE, sum(lines_inserted),
+        count(accepted)::DOUBLE, count(*) FILTER (accepted = 'true')::DOUBLE,
+        count(*) FILTER (accepted = 'true') / count(accepted) FROM e WHERE {between(window)}
+        AND name = 'code_insert' GROUP BY day"""
+    )
+    same(
+        metrics.code_insertions(events, window).drop("complete").collect().rows(),
+        filled(inserted, window, (0.0, 0.0, 0.0, 0.0, 0.0, None)),
+    )
+
+
+VISITS = """WITH o AS (SELECT u, t, t - lag(t) OVER (PARTITION BY u ORDER BY t) gap FROM e
+    WHERE {where} AND channel = 'extension'),
+    n AS (SELECT u, t, sum((gap IS NULL OR gap > INTERVAL 30 MINUTE)::INT)
+        OVER (PARTITION BY u ORDER BY t ROWS UNBOUNDED PRECEDING) k FROM o),
+    s AS (SELECT u, min(t)::DATE AS day, epoch(max(t) - min(t)) d FROM n GROUP BY u, k)"""
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_sessions_of_the_extension(events, sql, window):
+    visits = VISITS.format(where=between(window))
+    daily = sql(
+        f"""{visits} SELECT day, count(*)::DOUBLE, count(DISTINCT u)::DOUBLE,
+        quantile_cont(d, 0.5), count(DISTINCT u)::DOUBLE, sum(d) / count(DISTINCT u)
+        FROM s GROUP BY day"""
+    )
+    same(
+        metrics.extension_sessions(events, window).drop("complete").collect().rows(),
+        filled(daily, window, (0.0, 0.0, None, 0.0, None)),
+    )
+    lengths = sql(
+        f"""{visits} SELECT b, count(d)::DOUBLE, count(DISTINCT u)::DOUBLE
+        FROM (VALUES (0, 1), (1, 60), (60, 300), (300, 900), (900, 1800), (1800, 3600),
+            (3600, 7200), (7200, 1e12)) c(b, z) LEFT JOIN s ON d >= b AND d < z
+        GROUP BY b ORDER BY b"""
+    )
+    found = metrics.session_lengths(events, window).collect()
+    assert found.select("seconds_from", "sessions", "users").rows() == lengths
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_failures_of_the_extension(home, events, sql, window):
+    here = f"{between(window)} AND channel = 'extension'"
+    expected = sql(
+        f"""WITH a AS (SELECT day, count(*) n,
+            count(*) FILTER (result NOT IN ('success', 'timeout')) f,
+            count(*) FILTER (result = 'timeout') o FROM e WHERE {here} GROUP BY day),
+        b AS (SELECT day, sum(occurrences) r FROM x WHERE {here} GROUP BY day),
+        h AS (SELECT day, count(DISTINCT u) p FROM (
+            SELECT day, u FROM e WHERE {here} AND result <> 'success'
+            UNION SELECT day, u FROM x WHERE {here}) GROUP BY day)
+        SELECT day, n::DOUBLE, f::DOUBLE, o::DOUBLE, (f + o) / n, coalesce(r, 0)::DOUBLE,
+            coalesce(p, 0)::DOUBLE FROM a LEFT JOIN b USING (day) LEFT JOIN h USING (day)"""
+    )
+    found = metrics.extension_failures(events, scan("errors", home), window)
+
+    same(
+        found.drop("complete").collect().rows(),
+        filled(expected, window, (0.0, 0.0, 0.0, None, 0.0, 0.0)),
+    )
+
+
+def test_people_at_the_same_moment_of_thirteen_real_years(tmp_path):
+    place = tmp_path / "activity.jsonl.gz"
+    place.write_bytes(REAL.read_bytes())
+    window = Window(date(2026, 7, 25), date(2026, 8, 22))
+    expected = dict(
+        duckdb.sql(
+            f"""WITH e AS (SELECT user_id_hash u, timestamp t FROM read_json('{place}',
+                format = 'newline_delimited', columns = {{user_id_hash: 'VARCHAR',
+                timestamp: 'TIMESTAMP'}}) WHERE t >= '{window.start}' AND t < '{window.end}'),
+            o AS (SELECT u, t, t - lag(t) OVER (PARTITION BY u ORDER BY t) gap FROM e),
+            n AS (SELECT u, t, sum((gap IS NULL OR gap > INTERVAL 30 MINUTE)::INT)
+                OVER (PARTITION BY u ORDER BY t ROWS UNBOUNDED PRECEDING) k FROM o),
+            s AS (SELECT u, min(t) a, max(t) b FROM n GROUP BY u, k),
+            m AS (SELECT a m FROM s UNION SELECT unnest(generate_series(
+                TIMESTAMP '{window.start}', TIMESTAMP '{window.end}' - INTERVAL 1 DAY,
+                INTERVAL 1 DAY)))
+            SELECT m::DATE, max(c) FROM (SELECT m, (SELECT count(*) FROM s WHERE a <= m
+                AND b >= m) c FROM m) GROUP BY ALL"""
+        ).fetchall()
+    )
+    found = metrics.concurrent_users(scan("events", place), window, every="1d").collect()
+
+    assert dict(found.rows()) == expected
+    assert found["users"].max() > 1
