@@ -172,6 +172,18 @@ def test_the_target_is_drawn_and_named_and_always_in_sight():
     assert figure.layout.yaxis.range[1] > 0.7
 
 
+def test_of_a_breakdown_each_group_has_its_own_small_chart_with_the_target():
+    rows = [("a", date(2026, 1, day), 0.2 * day) for day in (1, 2)]
+    rows += [("b", date(2026, 1, day), 0.9) for day in (1, 2)]
+    frame = pl.DataFrame(rows, schema=["group", "period", "acceptance_rate"], orient="row")
+
+    figure = features.acceptance(date(2026, 2, 1))(Data({"reference_acceptance": frame}, {}))
+
+    assert [one.name for one in figure.data] == ["b", "a"]
+    assert [one.y0 for one in figure.layout.shapes] == [0.8, 0.8]
+    assert figure.layout.yaxis.range[1] > 0.9
+
+
 def test_rates_without_tokens_are_a_line_of_their_own_and_said():
     frame = pl.DataFrame(
         {

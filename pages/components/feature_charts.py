@@ -129,6 +129,21 @@ def against_target(
     return drawn
 
 
+def each_against_target(
+    frame: pl.DataFrame, series: Mapping[str, str], target: float, *, open_from: date | None = None
+) -> go.Figure:
+    """Draw one small chart per group on one scale, each with the line it is meant to reach."""
+    drawn = charts.small_multiples(frame, series, kind="percent", open_from=open_from)
+    drawn.add_hline(
+        target,
+        row="all",
+        col="all",
+        line={"color": palette.FADED_TEXT, "width": 1.2, "dash": "longdash"},
+    )
+    highest = [float(one) for name in series for one in frame[name].drop_nulls()]
+    return drawn.update_yaxes(range=[0, max([target, *highest]) * _TARGET_ROOM])
+
+
 def ranking(
     frame: pl.DataFrame, *, name: str, value: str, said: Sequence[str], before: Mapping[str, float]
 ) -> go.Figure:

@@ -300,35 +300,29 @@ def savings(open_from: date) -> Callable[[Data], go.Figure]:
     """Draw the share of tokens saved against its target."""
 
     def draw(data: Data) -> go.Figure:
-        frame, series = _shares(data.now, "savings_rate", "tokens saved")
+        series = {"savings_rate": "tokens saved"}
         if GROUP not in data.now.columns and data.now["stated_rate_mean"].count():
             series["stated_rate_mean"] = "stated rates, mean"
-        return feature_charts.against_target(
-            frame, series, SAVINGS_TARGET, before=data.before, open_from=open_from
-        )
+        return _against(data, series, SAVINGS_TARGET, open_from)
 
     return draw
 
 
 def acceptance(open_from: date) -> Callable[[Data], go.Figure]:
     """Draw the share of suggestions accepted against its target."""
+    return lambda data: _against(
+        data, {"acceptance_rate": "accepted"}, ACCEPTANCE_TARGET, open_from
+    )
 
-    def draw(data: Data) -> go.Figure:
+
+def _against(data: Data, series: dict[str, str], target: float, open_from: date) -> go.Figure:
+    """Draw shares over time against a target: together, or of a breakdown each on its own."""
+    if GROUP not in data.now.columns:
         return feature_charts.against_target(
-            *_shares(data.now, "acceptance_rate", "accepted"),
-            ACCEPTANCE_TARGET,
-            before=data.before,
-            open_from=open_from,
+            data.now, series, target, before=data.before, open_from=open_from
         )
-
-    return draw
-
-
-def _shares(frame: pl.DataFrame, column: str, label: str) -> tuple[pl.DataFrame, dict[str, str]]:
-    """Return a share over time as one line, or one per group of a breakdown."""
-    if GROUP in frame.columns:
-        return pictures.spread(frame, GROUP, column)
-    return frame, {column: label}
+    wide = pictures.spread(data.now, GROUP, next(iter(series)))
+    return feature_charts.each_against_target(*wide, target, open_from=open_from)
 
 
 def savings_subtitle(data: Data) -> str:
@@ -336,7 +330,7 @@ def savings_subtitle(data: Data) -> str:
     saved, before = (pictures.total(data.now, name) for name in ("saved_tokens", "before_tokens"))
     events = text.some(pictures.total(data.now, "events"), "compression")
     whole = f", {text.percent(saved / before)} in all" if before else ""
-    return f"Share of tokens per day that {events} saved{whole}; the period before is dotted"
+    return f"Share of tokens per day that {events} saved{whole}{_marked(data, SAVINGS_TARGET)}"
 
 
 def savings_note(data: Data) -> str | None:
@@ -354,7 +348,14 @@ def acceptance_subtitle(data: Data) -> str:
     """Say how many suggestions were accepted."""
     accepted, answered = (pictures.total(data.now, name) for name in ("accepted", "answered"))
     words = text.share(accepted, answered, "suggestions that say so")
-    return f"Share per day; {words}; the period before is dotted"
+    return f"Share per day; {words}{_marked(data, ACCEPTANCE_TARGET)}"
+
+
+def _marked(data: Data, target: float) -> str:
+    """Say which line is what, where it is not written beside it."""
+    if GROUP in data.now.columns:
+        return f"; dashed is the target of {target * 100:.0f} %"
+    return "" if data.before is None else "; the period before is dotted"
 
 
 def acceptance_note(data: Data) -> str | None:
