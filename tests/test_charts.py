@@ -42,6 +42,20 @@ def test_an_open_period_is_dashed_and_never_a_drop_of_the_line():
     assert (late.mode, late.line.dash) == ("lines+markers", "dot")
 
 
+@pytest.mark.parametrize(
+    ("last", "mode"), [(5.0, "lines+markers"), (1.0, "markers")], ids=["it grew", "it would fall"]
+)
+def test_an_open_period_is_hollow_in_small_pictures_too(last, mode):
+    days = pl.DataFrame(
+        {"period": [date(2026, 3, day) for day in (1, 2, 3)], "a": [3.0, 4.0, last]}
+    )
+
+    drawn = charts.small_multiples(days, {"a": "a"}, open_from=date(2026, 3, 3))
+
+    end = drawn.data[-1]
+    assert (end.mode, end.marker.symbol, list(end.marker.size)) == (mode, "circle-open", [0, 5])
+
+
 def test_the_previous_period_lies_under_this_one_lighter_and_dotted():
     before = FRAME.with_columns(pl.col("period").dt.offset_by("-5d"))
     figure = charts.lines(FRAME, {"users": "people"}, before=before)

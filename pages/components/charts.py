@@ -183,13 +183,18 @@ def small_multiples(
             **place,
         )
         if any(is_open):
-            begin = max(is_open.index(True) - 1, 0)
-            falls = (values[begin + 1 if begin else 0] or 0) < (values[begin] or 0)
+            first = is_open.index(True)
+            begin = max(first - 1, 0)
+            falls = (values[first] or 0) < (values[begin] or 0)
             drawn.add_scatter(
                 x=when[begin:],
                 y=values[begin:],
-                mode="markers" if falls else "lines",
-                marker={"size": 4, "symbol": "circle-open", "color": palette.INK},
+                mode="markers" if falls else "lines+markers",
+                marker={
+                    "size": [0] * (first - begin) + [5] * (len(when) - first),
+                    "symbol": "circle-open",
+                    "color": palette.INK,
+                },
                 name=f"{label_of(label)}, not over yet",
                 line={"color": palette.INK, "width": 1.4, "dash": "dot"},
                 customdata=said[begin:],

@@ -149,7 +149,8 @@ def _who_is_due(view: View, data: Data) -> str:
     people = view.load("extension_installs")
     waiting = people.filter(~pl.col("due")).height
     many = text.some(data.now["users"].to_list()[0], "person", "people")
-    words = f"{many} whose second week is over"
+    span = text.window(view.window, today=view.today)
+    words = f"{many} who installed it in {span} and whose second week is over"
     return f"{words}; {text.count(waiting)} newer ones are left out" if waiting else words
 
 

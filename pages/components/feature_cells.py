@@ -78,7 +78,7 @@ def used(view: View, choices: Choices) -> None:
         long,
         "Features over time",
         ask("feature_usage", by=None, every=EVERY[choices.every]),
-        lambda data: features.matrix(data.now, "period", named=lambda day: f"{day:%d %b}"),
+        lambda data: features.matrix(data.now, "period", named=lambda day: f"{day.day} {day:%b}"),
         subtitle=f"Percent of the {choices.every}'s active people who used it, {span}; "
         f"* is a {choices.every} that is not over",
         alt=f"A grid: a row per feature, a column per {choices.every}, shares of active people.",

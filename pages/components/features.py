@@ -214,7 +214,7 @@ def failures(data: Data) -> go.Figure:
 def failures_over_time(data: Data) -> go.Figure:
     """Draw how often each tool fails in each period."""
     days = data.now["period"].unique().sort().to_list()
-    return _failures(data.now, "period", days, named=lambda day: f"{day:%d %b}")
+    return _failures(data.now, "period", days, named=lambda day: f"{day.day} {day:%b}")
 
 
 def _failures(

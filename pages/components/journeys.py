@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -127,7 +127,10 @@ def numbers(view: View, choice: Choice) -> list[Number]:
     people, people_past = _twice(view, "journey_map", silent_days=SILENT_DAYS)
     ways, ways_past = _twice(view, "journeys", **choice.way, top=WAYS)
     return [
-        _count(view, "Sessions", "path_steps", (first, first_past), "sessions"),
+        replace(
+            _count(view, "Sessions", "path_steps", (first, first_past), "sessions"),
+            note=f"{text.count(pictures.total(first, 'sessions'))} sessions, {_parted(choice)}.",
+        ),
         _rate(
             view,
             "Stop after one step",
@@ -271,14 +274,16 @@ def counted(view: View, data: Data, choice: Choice) -> str:
     """Say how many sessions the flow holds, and of how many."""
     shown = pictures.total(data.now.filter(pl.col("step") == 1), "sessions")
     every = view.load("path_steps", **choice.all_sessions).filter(pl.col("step") == 1)
-    parted = (
-        "by their id, as on Overview"
-        if "by" in choice.by
-        else f"a new one after {GAP_WORDS[choice.by['gap']]} of silence"
-    )
     of = "" if choice.is_whole else f" of {text.count(pictures.total(every, 'sessions'))}"
     noun = "session" if choice.is_whole and shown == 1 else "sessions"
-    return f"{text.count(shown)}{of} {noun}, {parted}; top to bottom, wide is many"
+    return f"{text.count(shown)}{of} {noun}, {_parted(choice)}; top to bottom, wide is many"
+
+
+def _parted(choice: Choice) -> str:
+    """Say what makes a session: the headline of Overview may count them the other way."""
+    if "by" in choice.by:
+        return "by their id, as on Overview"
+    return f"a new one after {GAP_WORDS[choice.by['gap']]} of silence (Overview goes by their id)"
 
 
 def flow_note(data: Data, choice: Choice) -> str | None:

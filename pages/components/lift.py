@@ -133,9 +133,10 @@ def left_out(frame: pl.DataFrame) -> str | None:
     for tier in TIERS:
         rows = few.filter(pl.col("tier") == tier)
         if rows.height:
-            names = ", ".join(rate.lower() for rate in rows["rate"])
-            parts.append(f"{tier}: {names} (n from {text.count(rows['n'].min())})")  # type: ignore[arg-type]
-    return f"Too few to say: {'; '.join(parts)}."
+            told = rows.select("rate", "n").iter_rows()
+            names = ", ".join(f"{rate.lower()} ({text.count(n)})" for rate, n in told)
+            parts.append(f"{tier}: {names}")
+    return f"Too few to say (n in brackets): {'; '.join(parts)}."
 
 
 def said(frame: pl.DataFrame) -> str:
@@ -156,11 +157,17 @@ def sentences(frame: pl.DataFrame) -> list[str]:
     )
     return [
         f"{rate} is **{text.percent(abs(mid))} {'higher' if mid > 0 else 'lower'}** for {tier} "
-        f"than for free ({text.percent(low)} to {text.percent(high)})."
+        f"than for free (95 % interval {_reach(low, high)})."
         for rate, tier, mid, low, high in sure.select(
             "rate", "tier", "lift", "ci_low", "ci_high"
         ).iter_rows()
     ]
+
+
+def _reach(low: float, high: float) -> str:
+    """Say an interval on one side of zero without its sign: "higher" or "lower" says it."""
+    near, far = sorted((abs(low), abs(high)))
+    return f"{text.percent(near)} to {text.percent(far)}"
 
 
 def numbers(view: View) -> list[Number]:

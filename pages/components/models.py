@@ -263,10 +263,10 @@ def table(data: Data) -> Table:
     return Table(
         rows,
         {
-            "rank": "Rank by calls",
             "model": "Model",
             "provider": "Provider",
             "calls": "Calls",
+            "rank": "Rank by calls",
             "users": "People",
             "tokens_input": "Tokens in",
             "tokens_output": "Tokens out",

@@ -249,19 +249,19 @@ def sentences(view: View, asked: Asked) -> list[str]:
 
 
 def _curve_said(view: View, asked: Asked, mean: pl.DataFrame) -> list[str]:
-    """Say "41 % of people first seen in a week came back in week 1, 18 % in week 4"."""
+    """Say "41 % of people first seen in a week came back in week 1 (n = 90), 18 % in ..."."""
     parts, each = [], _each(view, "retention_mean")
     for number, least in ((1, PEOPLE_MIN), (FAR[asked.every], text.GROUP_MIN)):
         users, of, _ = _at(mean, number)
         if of >= least * each:
             share = text.about(text.percent(users / of), view.sample("retention_mean"))
-            parts.append((f"**{share}**", f"{asked.at} {asked.noun} {number}"))
+            when = f"{asked.at} {asked.noun} {number} (n = {text.count(of)})"
+            parts.append((f"**{share}**", when))
     if not parts:
         return []
     (share, when), *later = parts
     further = "".join(f", {more} {then}" for more, then in later)
-    people = text.count(_at(mean, 1)[1])
-    return [f"{share} of {asked.born()} {asked.came()} {when}{further} (n = {people})."]
+    return [f"{share} of {asked.born()} {asked.came()} {when}{further}."]
 
 
 def _changed(view: View, asked: Asked, mean: pl.DataFrame) -> list[str]:
