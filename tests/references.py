@@ -289,20 +289,19 @@ def _struck(
 
 
 def _unordered(mine: list[Row], asked: Funnel) -> list[int]:
+    """Return the positions of the furthest run that meets nothing that excludes it."""
     best: list[int] = []
-    for at, entry in enumerate(mine):
-        if not any(step(entry) for step in asked.steps):
-            continue
+    entries = [n for n, row in enumerate(mine) if any(step(row) for step in asked.steps)]
+    for at in entries[:1] if asked.entry == "first" else entries:
         run = []
         for step in asked.steps:
             hits = [n for n in range(at, len(mine)) if step(mine[n])]
-            if hits and asked.soon(mine[hits[0]], entry):
+            if hits and asked.soon(mine[hits[0]], mine[at]):
                 run.append(hits[0])
         run.sort()
-        if len(run) > len(best):
+        out = any(_struck(mine, run, asked, exclusion) for exclusion in asked.exclude)
+        if len(run) > len(best) and not out:
             best = run
-        if asked.entry == "first":
-            break
     return best
 
 

@@ -189,12 +189,40 @@ def test_any_order_counts_how_many_different_steps():
     assert found["seconds_p50"].to_list() == [0.0, 3600.0, None]
 
 
-def test_an_exclusion_ends_an_unordered_run():
+def test_an_exclusion_takes_out_an_unordered_run_and_leaves_the_others():
     given = events(at(0, "B"), at(1, "x"), at(2, "A"), at(3, "B"))
 
     options: dict[str, Any] = {"order": "unordered", "exclude": [("x", 0, 1)]}
     assert seconds(given, **options) == [[0.0, 3600.0]]
-    assert counts(given, "AB", entry="first", **options) == [1, 0]
+    assert counts(given, "AB", entry="first", **options) == [0, 0]
+
+
+def test_who_meets_what_excludes_on_every_unordered_run_is_out():
+    given = events(at(0, "A"), at(1, "x"), at(0, "A", "bob"), at(1, "B", "bob"))
+
+    options: dict[str, Any] = {"order": "unordered", "exclude": [("x", 0, 1)]}
+    assert counts(given, "AB", **options) == [1, 1]
+    assert counts(given, "AB", within="30m", **options) == [2, 0]
+
+
+def test_an_unordered_run_with_an_exclusion_late_in_it_counts_for_no_step():
+    """The run from B meets x too, so only C alone is left: one step, not the two before x."""
+    given = events(at(10, "A"), at(11, "B"), at(12, "x"), at(13, "C"))
+
+    assert counts(given, order="unordered", within="6h", exclude=[("x", 0, 2)]) == [1, 0, 0]
+
+
+def test_two_exclusions_leave_the_unordered_runs_between_them():
+    given = events(
+        *(at(h, name) for h, name in enumerate("AxBCyDE")),
+        *(at(h, name, "bob") for h, name in enumerate("AyBCyDxE")),
+        *(at(h, name, "cyd") for h, name in enumerate("AxBCDxE")),
+        *(at(h, name, "dan") for h, name in enumerate("ABCDE")),
+        *(at(h, name, "eve") for h, name in enumerate("AxBxCyDxE")),
+    )
+
+    out = [("x", 0, 4), ("y", 0, 4)]
+    assert counts(given, "ABCDE", order="unordered", exclude=out) == [5, 2, 1, 1, 1]
 
 
 def test_a_user_weighs_what_the_lightest_event_of_the_run_weighs():
@@ -636,11 +664,11 @@ def by_hand(
         hit for out in asked["exclude"] if (hit := struck(rows, run, out, limit)) is not None
     ]
     if asked["order"] == "unordered":
-        runs = [[j for j in run if not hits(run) or j <= min(hits(run))] for run in runs]
+        runs = [run for run in runs if not hits(run)]
     if not runs:
         return None
     run = min(runs, key=lambda run: (-len(run), run))
-    if asked["order"] != "unordered" and hits(run):
+    if hits(run):
         return None
     spent = [3600.0 * (rows[j][0] - rows[run[0]][0]) for j in run]
     return spent, [min(rows[j][2] for j in run[: k + 1]) for k in range(len(run))]

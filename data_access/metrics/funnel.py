@@ -87,7 +87,8 @@ def funnel(
 
     An exclusion `(event, after, before)` removes a user from the whole funnel when the event
     follows the step `after` of the user's run before its step `before` or, if that is not
-    reached, follows within the limit. In an unordered funnel it ends the run there instead.
+    reached, follows within the limit. In an unordered funnel it takes out that run alone, and
+    the user counts with the best of the others, if there is one.
 
     `optional` numbers steps that nobody has to take; the first one is always required. No step
     waits for them and they have no say in which run counts. Once it is known, an optional step
@@ -729,7 +730,7 @@ def _in_limit(runs: pl.LazyFrame, asked: _Asked) -> pl.LazyFrame:
 
 
 def _any_order(ordered: pl.DataFrame, asked: _Asked) -> pl.LazyFrame:
-    """Return a row per run through the steps in any order, each ended by what excludes it."""
+    """Return a row per run through the steps in any order, those that are excluded left out."""
     rows = ordered.lazy()
     entered = _entries(pl.any_horizontal(f"is_{k}" for k in asked.numbers), asked)
     first = [
@@ -757,11 +758,8 @@ def _any_order(ordered: pl.DataFrame, asked: _Asked) -> pl.LazyFrame:
             pl.col(TIMESTAMP).gather(pl.col(f"x_{i}")).alias(f"tx_{i}")
             for i in range(len(asked.exclude))
         ]
-        rows = rows.with_columns(struck).with_columns(pl.min_horizontal(*_hits(asked)).alias("hit"))
-        rows = rows.with_columns(
-            pl.when(pl.col("hit").is_null() | (_p(k) <= pl.col("hit"))).then(_p(k)).alias(f"p_{k}")
-            for k in asked.numbers
-        )
+        met = pl.any_horizontal(hit.is_not_null() for hit in _hits(asked))
+        rows = rows.with_columns(struck).with_columns(pl.col("entered") & ~met)
     return rows.filter("entered").with_columns(pl.lit(value=False).alias("excluded"))
 
 
