@@ -76,7 +76,7 @@ def error_people(errors: pl.LazyFrame, window: Window, *, group: str | None = No
     Everybody with an error inside the window; with `group`, of that group_hash. `times` is the
     occurrences, each as many as the row's weight.
 
-    On sampled data an estimate: each person stands for `weight` people.
+    On sampled data exact, since errors are always kept.
 
     Source
     ------
