@@ -118,6 +118,7 @@ def test_a_small_group_is_told_in_people_and_a_large_one_in_percent():
         (7, 2, "too few to say (n = 7)", 0),
         (50, 0, "up from none", 1),
         (900, 100, "up 9.0-fold (from 100)", 1),
+        (1_980, 100, "up 20-fold (from 100)", 1),
     ],
 )
 def test_a_change_is_said_in_words_and_has_a_direction(now, before, said, direction):

@@ -178,7 +178,7 @@ def groups(frame: pl.DataFrame, *, optional: Sequence[int] = ()) -> go.Figure:
     drawn.update_xaxes(tickformat="~%", rangemode="tozero", showgrid=True)
     drawn.update_yaxes(
         tickvals=list(range(len(names))),
-        ticktext=[charts.label_of(name, most=24) for name in names],
+        ticktext=[charts.label_of(name, most=28) for name in names],
         range=[len(names) - 0.6, -0.4],
         showgrid=False,
     )

@@ -350,9 +350,11 @@ def entrants(view: View, funnel: Funnel, data: Data) -> str:
     if users.len():
         low, high = float(users.min()), float(users.max())  # type: ignore[arg-type]
         of = f" ({text.count(low)} to {text.count(high)} people each)"
+    before = settled_before(data)
+    dotted = "" if before is None or not before["rate"].count() else "; the period before is dotted"
     return (
         f"Share of those who entered in a period{of} who converted within {funnel.trend_within}, "
-        f"{text.window(view.window, today=view.today)}"
+        f"{text.window(view.window, today=view.today)}{dotted}"
     )
 
 

@@ -371,7 +371,7 @@ def _wrapped(path: str) -> str:
 
 def compared(frame: pl.DataFrame, *, converted: str, others: str) -> go.Figure:
     """Draw two bars per item: which share of each group did it."""
-    drawn = charts.figure(height=44 * frame.height + 70, margin={"t": 34, "r": 50})
+    drawn = charts.figure(height=44 * frame.height + 90, margin={"t": 54, "r": 50})
     names = [charts.label_of(name) for name in frame["item"]]
     for label, column, colour, shape in (
         (converted, "converted", palette.colour("paid"), ""),

@@ -26,7 +26,7 @@ LABEL_CHARS: Final = 20
 _NAMES_PX: Final = 18
 _LEVEL_PX: Final = 13
 _LEVELS: Final = 3
-_CHAR_SHARE: Final = 0.012  # of the width of a picture, about: when two names would overlap
+_CHAR_SHARE: Final = 0.021  # of the width of a picture on a phone: when two names would overlap
 
 # kind -> how its line looks, the most telling first; never by colour alone
 _LINES: Final[dict[str, dict[str, Any]]] = {

@@ -117,7 +117,7 @@ def numbers(view: View) -> list[Number]:
 
 def table(data: Data, search: Search) -> Table:
     """Return people as a table, the most first."""
-    return Table(search.sorted(data.now), COLUMNS, widths={"user_id_hash": 150})
+    return Table(search.sorted(data.now), COLUMNS, widths={"user_id_hash": 150, "tier": 90})
 
 
 def behind_days(view: View) -> dict[str, Any]:

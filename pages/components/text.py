@@ -247,7 +247,9 @@ def _change_of(
 def _moved(relative: float, before: str) -> Change:
     direction = 1 if relative > 0 else -1
     if relative >= 2:  # noqa: PLR2004 - "up 340 %" is harder to read than "4.4-fold"
-        return Change(f"up {relative + 1:.1f}-fold (from {before})", 1)
+        times = relative + 1
+        digits = 1 if times < 9.95 else 0  # noqa: PLR2004
+        return Change(f"up {times:.{digits}f}-fold (from {before})", 1)
     size = abs(relative) * 100
     digits = 1 if size < 9.95 else 0  # noqa: PLR2004
     return Change(

@@ -86,7 +86,7 @@ def _verdict(row: dict[str, Any], control: dict[str, Any], trial: Trial) -> str:
     if row["status"] == NO_DIFFERENCE:
         seen = row["smallest_lift"]
         unseen = (
-            f" A rise below {text.percent(seen)} would stay unseen with so many people."
+            f" A rise below {text.percent(seen)} would stay unseen with this many people."
             if seen is not None
             else ""
         )
