@@ -43,6 +43,13 @@ def test_the_groups_with_most_people_come_first_and_the_rest_is_other():
     assert list(found) == ["b", "a", "other"]
 
 
+def test_a_value_that_is_called_other_is_among_the_rest():
+    rows = people(a=7, other=9, c=6)
+
+    assert per_group(rows, by="project", most=1) == {"a": [7, 0], "other": [15, 0]}
+    assert per_group(rows, by="project", most=2) == {"a": [7, 0], "c": [6, 0], "other": [9, 0]}
+
+
 def test_a_metadata_key_breaks_down_like_a_column_and_rows_without_it_are_in_no_group():
     rows = [*people(vscode=6), *(event("2026-01-05", f"x{n}") for n in range(8))]
 

@@ -251,6 +251,16 @@ def test_the_less_common_items_of_a_step_are_other():
     ]
 
 
+def test_an_item_that_is_called_other_is_among_the_others():
+    visits = [
+        *(visit("a b", f"u{n}") for n in range(2)),
+        visit("a other", "u3"),
+        visit("a c", "u4"),
+    ]
+
+    assert walk(*visits, most=1) == [(1, "a", "b", 2.0, 60.0), (1, "a", "other", 2.0, 60.0)]
+
+
 def test_edges_are_limited_by_their_sessions_and_then_by_number():
     many = [visit("a b", f"u{number}") for number in range(3)]
     some = [visit("a c", f"v{number}") for number in range(2)]

@@ -127,7 +127,7 @@ def _groups(
     sizes = (
         users_of(keyed, [GROUP], user=KEY).sort("users", GROUP, descending=[True, False]).collect()
     )
-    large = sizes.filter(pl.col("users") >= users_min)
+    large = sizes.filter(pl.col("users") >= users_min, pl.col(GROUP) != OTHER)
     named = large[GROUP].head(most).to_list()
     others = keyed.filter(~pl.col(GROUP).is_in(named))
     people = users_of(others, user=KEY).collect()["users"].item()

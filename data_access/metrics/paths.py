@@ -475,7 +475,7 @@ def walk_of(rows: pl.DataFrame, ids: pl.LazyFrame, asked: Shape) -> Walk:
     merged = visits.rows.filter(_LAST | (pl.col(_ITEM) != pl.col(_ITEM).shift(-1)))
     walk = _cut(merged, visits.names, asked)
     if asked.most is not None:
-        walk = _lumped(walk, asked.most, len(visits.names) - 1)
+        walk = _lumped(walk, asked.most, _code(visits.names, OTHER))
     return Walk(walk, visits.names)
 
 
@@ -505,12 +505,20 @@ def _cut(walk: pl.LazyFrame, names: pl.Series, asked: Shape) -> pl.LazyFrame:
     kept = ~is_long | (pl.col(_STEP) <= half + 1) | (left < half)
     return (
         walk.with_columns(
-            pl.when(middle).then(pl.lit(len(names) - 2, pl.UInt32)).otherwise(_ITEM).alias(_ITEM),
+            pl.when(middle)
+            .then(pl.lit(_code(names, MIDDLE), pl.UInt32))
+            .otherwise(_ITEM)
+            .alias(_ITEM),
             kept.alias("kept"),
         )
         .filter("kept")
         .with_columns(_position().alias(_STEP))
     )
+
+
+def _code(names: pl.Series, name: str) -> int:
+    """Return the number of a name, the first one: an item may be called "other", or "..."."""
+    return names.to_list().index(name)
 
 
 def _position() -> pl.Expr:
