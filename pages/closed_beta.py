@@ -104,7 +104,7 @@ with right:
             fill=True,
         ),
         compare=True,
-        subtitle="Testers per day; the period before is dotted",
+        subtitle=f"Testers per day{pictures.before_is(view)}",
         alt=lambda data: pictures.said(data.now, "users", "active testers per day"),
         empty="Nobody was active in this period.",
         **behind.of_periods(view),

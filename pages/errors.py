@@ -57,7 +57,7 @@ with right:
             fill=True,
         ),
         compare=True,
-        subtitle="People with an error per day; the period before is dotted",
+        subtitle=f"People with an error per day{pictures.before_is(view)}",
         alt=lambda data: pictures.said(data.now, "users", "people with an error per day"),
         empty=EMPTY,
         **behind.of_periods(view, "error_people", did="met an error"),

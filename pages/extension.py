@@ -128,7 +128,7 @@ with left:
             open_from=open_day,
         ),
         compare=True,
-        subtitle="All sessions of a person on a day, on average; the period before is dotted",
+        subtitle=f"All sessions of a person on a day, on average{pictures.before_is(view)}",
         alt=lambda data: pictures.said(
             extension.timed(data.now), extension.TIME_A_DAY, "the time per person and day"
         ),

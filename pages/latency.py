@@ -34,7 +34,8 @@ cell(
     ask("latency", by=(), every="1d"),
     lambda data: charts.percentiles(data.now, before=data.before, open_from=open_day),
     compare=True,
-    subtitle="All operations per day, logarithmic; the p95 of the period before is dotted",
+    subtitle="All operations per day, logarithmic"
+    + pictures.before_is(view, of="the p95 of the period before"),
     alt=lambda data: pictures.said(data.now, "duration_ms_p95", "p95 per day"),
     empty=EMPTY,
     is_empty=lambda data: not data.now["traces"].sum(),

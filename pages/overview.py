@@ -94,7 +94,8 @@ with right:
         lambda data: pictures.movers(data.now),
         subtitle="Events against the period before; the first lines are the least likely chance",
         alt="A table of event names with their count now, before, and the change.",
-        empty="No events, in this period or the one before.",
+        empty="Nothing to compare: no events in this period, or none in the one before.",
+        is_empty=lambda data: not data.now["events_before"].sum(),
     )
     cell(
         view,

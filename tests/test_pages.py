@@ -201,6 +201,28 @@ def test_a_deep_link_opens_with_its_filters(full: Path, page: str):
     assert all(not one.delta for one in app.metric)
 
 
+def test_days_before_the_first_data_are_nothing_to_compare_with(full: Path):
+    app = run("overview")
+
+    said = words(app)
+    assert "nothing before to compare with as the data begins on" in said
+    assert all(not one.delta for one in app.metric)
+    assert "up from none" not in said
+    assert "Nothing to compare" in said
+
+
+def test_a_period_before_that_the_data_covers_in_part_says_so(full: Path):
+    app = run("overview", span="7d")
+    assert "compared with" in words(app)
+    assert "the data begins on" not in words(app)
+    assert any(one.delta for one in app.metric)
+
+    days = {
+        name: f"{NOW - timedelta(days=ago):%Y-%m-%d}" for name, ago in (("from", 13), ("to", 1))
+    }
+    assert "(the data begins on" in words(run("overview", span="custom", **days))
+
+
 def test_a_segment_and_a_property_are_filters_like_any_other(full: Path):
     save_segment(full, "internal", users=["u0"])
 

@@ -171,7 +171,7 @@ def chosen(view: View) -> Trial | None:
     )
     began = flags.filter(pl.col("flag") == flag)["first_seen"].to_list()[0]
     return Trial(
-        replace(view, previous=None) if is_period else _whole(view, began),
+        replace(view, compare=False) if is_period else _whole(view, began),
         flag,
         goals,
         values,
@@ -232,7 +232,7 @@ def _whole(view: View, began: datetime) -> View:
     local = pl.Series([began]).dt.convert_time_zone(view.timezone).dt.date().to_list()[0]
     start = min(local, view.window.end) if local < view.window.end else day
     whole = replace(view.window, start=start, start_at=None, end_at=None)
-    return replace(view.over(whole), previous=None)
+    return replace(view.over(whole), compare=False)
 
 
 def _how_to_start() -> None:

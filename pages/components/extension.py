@@ -151,7 +151,8 @@ def _who_is_due(view: View, data: Data) -> str:
     many = text.some(data.now["users"].to_list()[0], "person", "people")
     span = text.window(view.window, today=view.today)
     words = f"{many} who installed it in {span} and whose second week is over"
-    return f"{words}; {text.count(waiting)} newer ones are left out" if waiting else words
+    newer = f"{text.some(waiting, 'newer one is', 'newer ones are')} left out"
+    return f"{words}; {newer}" if waiting else words
 
 
 def _funnel(frame: pl.DataFrame) -> go.Figure:

@@ -53,8 +53,8 @@ def used(view: View, choices: Choices) -> None:
             ask("feature_usage", by=None),
             features.ranking,
             compare=True,
-            subtitle="Share of active people who used each, and its uses; "
-            "the upright tick is the period before",
+            subtitle="Share of active people who used each, and its uses"
+            + pictures.before_is(view, "the upright tick"),
             alt=lambda data: pictures.said_bars(
                 features.by_people(data.now), "feature", "users", most=ROWS_MAX
             ),
@@ -295,7 +295,7 @@ def helpful(view: View, choices: Choices) -> None:
                 open_from=open_day,
             ),
             compare=True,
-            subtitle="Share of successful searches per day; the period before is dotted",
+            subtitle=f"Share of successful searches per day{pictures.before_is(view)}",
             alt=lambda data: pictures.said(data.now, "empty_rate", "searches without result"),
             empty="No search says how much it found.",
             is_empty=lambda data: not data.now["counted"].sum(),

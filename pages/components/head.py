@@ -45,18 +45,28 @@ def period(view: View) -> str:
         parts.append("today included, which is not over")
     elif view.complete and window.end_at is None:
         parts.append("only complete days")
-    if view.previous is not None:
-        before = view.previous.window
-        first = text.day(before.start, today=view.today)
-        last = text.day(view.last_day_of(before), today=view.today)
-        days = first if first == last else f"{first} to {last}"
-        hours = before.start_at is not None
-        parts.append("compared with the hours before" if hours else f"compared with {days}")
+    parts.extend(_compared(view))
     words = ", ".join(parts)
     words = words[0].upper() + words[1:]
     if facts.as_of is not None:
         return f"{words}; data as of {text.clock(facts.as_of, view.now, view.timezone)}."
     return f"{words}."
+
+
+def _compared(view: View) -> list[str]:
+    """Say which period it is compared with, and how much of that there is."""
+    begins = view.facts.first_day
+    since = text.day(begins, today=view.today) if begins is not None else ""
+    if view.previous is None:
+        return [f"nothing before to compare with as the data begins on {since}"] * view.compare
+    before = view.previous.window
+    if before.start_at is not None:
+        return ["compared with the hours before"]
+    first = text.day(before.start, today=view.today)
+    last = text.day(view.last_day_of(before), today=view.today)
+    days = first if first == last else f"{first} to {last}"
+    is_short = begins is not None and before.start < begins
+    return [f"compared with {days}" + (f" (the data begins on {since})" if is_short else "")]
 
 
 def reading(view: View, sentences: Callable[[], Sequence[str]]) -> None:

@@ -305,7 +305,9 @@ def milestones(frame: pl.DataFrame) -> go.Figure:
 
 def _reached(users: float, first: float, days: float | None) -> str:
     after = f"<br>after {text.duration(days * 86_400_000)}" if days else ""
-    return f"{text.count(users)}, {text.rate(users, first)}{after}"
+    share = text.rate(users, first)
+    few = 0 < first < text.GROUP_MIN  # "3 of 40" has the number in it
+    return f"{share if few else f'{text.count(users)}, {share}'}{after}"
 
 
 # --- converted and not -----------------------------------------------------------------------

@@ -219,7 +219,7 @@ def over_days(
             data.now, series, kind=kind, before=data.before, open_from=view.open_from("1d")
         ),
         compare=True,
-        subtitle=f"{subtitle}; the period before is dotted",
+        subtitle=f"{subtitle}{pictures.before_is(view)}",
         alt=lambda data: pictures.said(data.now, next(iter(series)), what),
         empty=empty,
         is_empty=lambda data: not any(data.now[name].fill_null(0).sum() for name in series),

@@ -27,6 +27,11 @@ ROWS: Final = 8
 _OPERATION: Final = "_operation"
 
 
+def before_is(view: View, drawn: str = "dotted", of: str = "the period before") -> str:
+    """Return "; the period before is dotted" where it is drawn at all."""
+    return "" if view.previous is None else f"; {of} is {drawn}"
+
+
 def total(frame: pl.DataFrame, column: str) -> float:
     """Return the sum of a column, 0 for no rows."""
     return float(frame[column].sum())

@@ -38,7 +38,7 @@ def own_view(view: View) -> View:
     window = view.window
     if window.end == view.today and window.end_at is None:
         window = replace(window, end=window.end + timedelta(days=1))
-    return replace(view, filters=Filters(window), previous=None)
+    return replace(view, filters=Filters(window), compare=False)
 
 
 def totals(view: View) -> dict[str, Any]:

@@ -62,6 +62,8 @@ def failing(view: View, *, most: int = 1) -> list[str]:
 
 def moved(view: View, *, most: int = 1) -> list[str]:
     """Say which event changed most against the period before."""
+    if view.previous is None:
+        return []
     found = view.load("movers").filter(pl.col("z").abs() > SURPRISE)
     rows = found.sort(pl.col("z").abs(), descending=True).head(most)
     sentences = []

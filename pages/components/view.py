@@ -40,7 +40,7 @@ class View:
     home: str
     version: str
     filters: Filters
-    previous: Filters | None
+    compare: bool  # the reader wants the period before
     facts: Facts
     now: datetime
     today: date
@@ -56,6 +56,13 @@ class View:
     def window(self) -> Window:
         """The days on show."""
         return self.filters.window
+
+    @property
+    def previous(self) -> Filters | None:
+        """The same filters over the period before; None when unwanted, or before the first data."""
+        before, first = self.filters.previous(), self.facts.first_day
+        is_there = first is None or first < before.window.end
+        return before if self.compare and is_there else None
 
     @property
     def link(self) -> str:
@@ -145,8 +152,7 @@ class View:
 
     def of(self, filters: Filters) -> View:
         """Return a view with other filters, on the same page and the same to-do list."""
-        previous = filters.previous() if self.previous is not None else None
-        return replace(self, filters=filters, previous=previous)
+        return replace(self, filters=filters)
 
     def open_hour(self) -> datetime:
         """Return the hour it is, on the page's own clock face: its bar is not over."""
