@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 PERIODS: Final = ("1d", "1w", "1mo")
 DAYS_MAX: Final = 366 * 50  # a longer window is a typing slip, and its calendar would be large
+TIMEZONES_MAX: Final = 1_000  # names looked at once; there are 600
 _WEEK_STARTS: Final = ("monday", "sunday")
 
 
@@ -215,11 +217,16 @@ class Window:
         )
 
 
+@lru_cache(maxsize=TIMEZONES_MAX)
 def known_timezone(name: str) -> str:
-    """Return the name if it is a timezone's, else UTC; hostile names are no timezone either."""
+    """Return the name if it is a timezone's, else UTC; hostile names are no timezone either.
+
+    A machine has files that are none of the IANA's, such as "localtime": Polars knows no such.
+    """
     try:
         ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+        pl.Series([0]).cast(pl.Datetime("ms", "UTC")).dt.convert_time_zone(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError, pl.exceptions.ComputeError):
         return "UTC"
     return name
 
