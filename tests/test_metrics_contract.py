@@ -349,6 +349,16 @@ def test_naive_times_are_utc(spec: Metric):
 
 
 @listed
+def test_flags_may_be_0_and_1_as_sqlite_keeps_them(spec: Metric):
+    numbers = {
+        name: frame.with_columns(pl.selectors.boolean().cast(pl.Int64))
+        for name, frame in small().items()
+    }
+
+    assert_frame_equal(compute(spec, numbers).collect(), compute(spec, small()).collect())
+
+
+@listed
 def test_columns_of_nothing_but_null_need_no_type(spec: Metric):
     """A frame made from rows that all lack a value has a column of the type Null."""
     optional = ["session_id", "release", "user_tier", "project_id", "metadata", "group_hash"]

@@ -214,7 +214,8 @@ def completed(frame: pl.LazyFrame | pl.DataFrame, table: str) -> pl.LazyFrame:
     A frame as `scan` returns it comes back as it is. Another one gets what it lacks: weight and
     occurrences are 1, a run begins and ends at its timestamp, the group is the stack_hash, and
     release, event_id and hash_version are null. Times become UTC milliseconds, naive ones being
-    UTC; a column that holds nothing but null, and a number, take the type they have in `scan`.
+    UTC; a column that holds nothing but null, a number, and a flag that is 0 or 1 take the type
+    they have in `scan`.
 
     Parameters
     ----------
@@ -246,7 +247,7 @@ def _as_type(name: str, have: pl.DataType, want: pl.DataType) -> pl.Expr:
         return column.cast(pl.Datetime("ms")).dt.replace_time_zone("UTC")
     if have == pl.Null or (have.is_numeric() and want == pl.Float64):
         return column.cast(want)
-    if have.is_integer() and want == pl.Int64:
+    if have.is_integer() and want in {pl.Int64, pl.Boolean}:
         return column.cast(want)
     return column
 
