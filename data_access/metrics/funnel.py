@@ -631,11 +631,17 @@ def _marked(events: pl.LazyFrame, window: Window, asked: _Asked, *keep: str) -> 
     """
     is_step = [event_predicate(step).alias(f"is_{k}") for k, step in enumerate(asked.steps)]
     is_out = [event_predicate(out[0]).alias(f"out_{i}") for i, out in enumerate(asked.exclude)]
+    flags = [*is_step, *is_out]
     rows = events.filter(window.contains(), pl.col(USER).is_not_null())
+    if not all(
+        isinstance(step, str) for step in (*asked.steps, *(out[0] for out in asked.exclude))
+    ):
+        # looked at once, for a condition may have to parse; names are cheaper to look at twice
+        rows, flags = rows.with_columns(flags), [pl.col(one.meta.output_name()) for one in flags]
     if asked.order != "strict":  # there, what lies between two steps matters too
-        rows = rows.filter(pl.any_horizontal(*is_step, *is_out))
+        rows = rows.filter(pl.any_horizontal(flags))
     tie = [EVENT_ID] if has_column(events, EVENT_ID) else []
-    return rows.select(user_key(), *keep, TIMESTAMP, *tie, weight_of(events), *is_step, *is_out)
+    return rows.select(user_key(), *keep, TIMESTAMP, *tie, weight_of(events), *flags)
 
 
 _AT: Final = pl.int_range(pl.len(), dtype=pl.Int64)  # a row's position

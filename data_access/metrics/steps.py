@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from data_access.metrics.common import Event, MetricError, event_label, event_predicate
-from data_access.metrics.properties import text_of
+from data_access.metrics.properties import value_is
 from data_access.schema import EVENTS
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ def step_of(text: str) -> Event:
     parts = _AND.split(conditions[0])
     if len(parts) > CONDITIONS_MAX:
         raise MetricError(f"{text!r} has {len(parts)} conditions. Use at most {CONDITIONS_MAX}.")
-    tests = [event_predicate(which), *(_condition(part, text) for part in parts)]
+    is_such = event_predicate(which)
+    tests = [is_such, *(_condition(part, text, is_such) for part in parts)]
     return pl.all_horizontal(tests).alias(text)
 
 
@@ -80,8 +81,13 @@ def _named(names: str) -> str | tuple[str, ...] | None:
     return several[0] if len(several) == 1 else several
 
 
-def _condition(part: str, text: str) -> pl.Expr:
-    """Return the predicate of one `key:value`; null values match nothing."""
+def _condition(part: str, text: str, is_such: pl.Expr) -> pl.Expr:
+    """Return the predicate of one `key:value`; null values match nothing.
+
+    Parameters
+    ----------
+    is_such : the predicate of the events it is about; nothing is parsed in others.
+    """
     key, colon, value = part.partition(":")
     key, value = key.strip(), value.strip()
     if not (key and colon and value):
@@ -91,14 +97,14 @@ def _condition(part: str, text: str) -> pl.Expr:
         )
     if len(value) > 1 and value[0] == value[-1] == '"':
         value = value[1:-1]
-    return (_property(key, value, text)).fill_null(value=False)
+    return _property(key, value, text, is_such).fill_null(value=False)
 
 
-def _property(key: str, value: str, text: str) -> pl.Expr:
+def _property(key: str, value: str, text: str, is_such: pl.Expr) -> pl.Expr:
     """Return whether a column, or else a metadata key, says exactly the value."""
     dtype = EVENTS.get(key)
     if dtype is None:
-        return text_of(key) == value
+        return value_is(key, value, among=is_such)
     if dtype == pl.String:
         return pl.col(key) == value
     if dtype == pl.Boolean and value.lower() in {"true", "false"}:
