@@ -619,7 +619,7 @@ def _of_one(home: Home, name: str, user: str) -> pl.DataFrame:
     return found.drop(estimated)
 
 
-@pytest.mark.parametrize("name", ["people_events", "user_errors", "user_rows", "user_timeline"])
+@pytest.mark.parametrize("name", OF_ONE)
 def test_of_somebody_in_the_sample_everything_is_known(name):
     user = _one(kept=True)
     true = _of_one(whole(), name, user)
@@ -682,6 +682,18 @@ def test_most_people_at_once_are_within_their_stated_error_where_many_are(draw):
     most = METRICS["concurrent_users"].compute(frame, WEEK).collect()["users"].max()
 
     assert abs(most - 2_000) < 4 * standard_error(200, 0.1)
+
+
+def test_what_stands_for_others_happened_once_to_its_own_person_and_an_imported_count_as_often():
+    ordinary = [row for user in TENTH for row in days_of(user, 2, 3, weight=10.0)]
+    imported = days_of(TENTH[0], 4, weight=41.0)
+    frames = events(*ordinary, *imported), errors(), traces()
+
+    people = METRICS["users"].compute(*frames, WEEK).collect()
+    counts = dict(people.select("user_id_hash", "events").rows())
+    assert (counts[TENTH[0]], counts[TENTH[1]]) == (2 + 41, 2)
+    alone = METRICS["users"].compute(*frames, WEEK, prefix=TENTH[0]).collect()
+    assert alone["events"].to_list() == [2 + 41]
 
 
 def test_who_was_left_out_is_not_said_never_to_name_a_value():

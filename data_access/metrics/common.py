@@ -32,6 +32,7 @@ __all__ = [
     "Chosen",
     "Event",
     "MetricError",
+    "as_happened",
     "completed",
     "distinct_of",
     "duration",
@@ -407,8 +408,7 @@ def representative(
     if unsampled(rows, weights):
         return None
     events = weighted(events.filter(pl.col(USER).is_not_null()))
-    pairs = events.filter(pl.col(WEIGHT) > 1).select(USER, WEIGHT).unique()
-    known = keep_rates(pairs.collect(engine="streaming")).filter("is_known")
+    known = keep_rates(_pairs(events)).filter("is_known")
     if known.is_empty():
         return None
     rate: float = known["keep_rate"].to_list()[-1]  # that of the largest weight
@@ -453,6 +453,31 @@ def keep_rates(pairs: pl.DataFrame) -> pl.DataFrame:
         )
         .sort(WEIGHT)
     )
+
+
+def as_happened(rows: pl.DataFrame, table: pl.LazyFrame) -> pl.DataFrame:
+    """Return the rows with the weight they have for their own person: 1 where it is a sample's.
+
+    What somebody in a sample did stands for what others did, but they did it once themselves. A
+    weight that is no keep rate was counted so, and stays.
+
+    Parameters
+    ----------
+    rows : weight, null where a row does not count, and whatever the step needs.
+    table : user_id_hash and weight of everybody, up to the end of the window: what tells a sample.
+        Nothing is read when every weight in `rows` is 1.
+    """
+    if unsampled(rows):
+        return rows
+    known = keep_rates(_pairs(weighted(table))).filter("is_known")[WEIGHT]
+    once = pl.when(pl.col(WEIGHT).is_in(known.implode())).then(1.0).otherwise(WEIGHT)
+    return rows.with_columns(once.alias(WEIGHT))
+
+
+def _pairs(table: pl.LazyFrame) -> pl.DataFrame:
+    """Return each user with each weight above 1 they carry, as `keep_rates` wants them."""
+    heavy = table.filter(pl.col(USER).is_not_null(), pl.col(WEIGHT) > 1)
+    return heavy.select(USER, WEIGHT).unique().collect(engine="streaming")
 
 
 def of_people(

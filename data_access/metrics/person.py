@@ -13,9 +13,9 @@ from data_access.metrics.common import (
     USER,
     WEIGHT,
     MetricError,
+    as_happened,
     event_predicate,
     in_memory,
-    weight_of,
     weighted,
     weighted_quantile,
 )
@@ -57,6 +57,18 @@ def _of(frame: pl.LazyFrame, user: str) -> pl.LazyFrame:
     return frame.filter(pl.col(USER) == user)
 
 
+def _own(frame: pl.LazyFrame, window: Window, user: str, *columns: str) -> pl.LazyFrame:
+    """Return a person's rows up to the window's end: `columns` and the weight they have for them.
+
+    In a sample they did once themselves what stands for the doing of many.
+    """
+    known = weighted(frame).filter(window.before())
+    return in_memory(
+        _of(known, user).select(*columns, WEIGHT),
+        lambda rows: as_happened(rows, known).lazy(),
+    )
+
+
 @metric("events", lookback_days=ALL_HISTORY)
 def user_tiers(events: pl.LazyFrame, window: Window, *, user: str) -> pl.LazyFrame:
     """Which tiers a person had, one after the other.
@@ -81,14 +93,11 @@ def user_tiers(events: pl.LazyFrame, window: Window, *, user: str) -> pl.LazyFra
     until_at : Datetime, UTC; the first event of the next one, null for the present tier.
     tier : String.
     how : String; the event that changed it.
-    events : Float64, count; sum of weights while it lasted.
+    events : Float64, count; sum of weights while it lasted, 1 for what a sample kept.
     """
     tier = pl.col("user_tier")
-    rows = (
-        _of(events, user)
-        .filter(window.before(), tier != "")
-        .select(TIMESTAMP, EVENT_ID, EVENT, tier.alias("tier"), weight_of(events))
-    )
+    own = _own(events, window, user, TIMESTAMP, EVENT_ID, EVENT, "user_tier")
+    rows = own.filter(tier != "").rename({"user_tier": "tier"})
 
     def step(rows: pl.DataFrame) -> pl.LazyFrame:
         at = pl.int_range(pl.len())
@@ -141,13 +150,14 @@ def user_sessions(
     started_at : Datetime, UTC; its first event.
     session_id : String.
     duration_s : Float64, seconds.
-    events : Float64, count; sum of weights.
+    events : Float64, count; sum of weights, 1 for what a sample kept.
     errors : Float64, count; occurrences x weight.
     """
     inside = (window.contains(), pl.col(_SESSION) != "")
     length = pl.col(TIMESTAMP).max() - pl.col(TIMESTAMP).min()
     found = (
-        weighted(_of(events, user).filter(*inside))
+        _own(events, window, user, TIMESTAMP, _SESSION)
+        .filter(*inside)
         .group_by(_SESSION)
         .agg(
             pl.col(TIMESTAMP).min().alias("started_at"),
@@ -156,9 +166,10 @@ def user_sessions(
         )
     )
     times = pl.col("occurrences").fill_null(1) * pl.col(WEIGHT)
-    met = weighted(_of(errors, user).filter(*inside)).group_by(_SESSION)
+    met = _own(errors, window, user, TIMESTAMP, _SESSION, "occurrences").filter(*inside)
+    errors_met = met.group_by(_SESSION).agg(times.sum().alias("errors"))
     return (
-        found.join(met.agg(times.sum().alias("errors")), on=_SESSION, how="left")
+        found.join(errors_met, on=_SESSION, how="left")
         .select("started_at", _SESSION, "duration_s", "events", pl.col("errors").fill_null(0.0))
         .sort(["started_at", _SESSION], descending=True)
     )
@@ -181,17 +192,15 @@ def user_tools(events: pl.LazyFrame, window: Window, *, user: str) -> pl.LazyFra
 
     Columns
     -------
-    calls : Float64, count; sum of weights.
+    calls : Float64, count; sum of weights, 1 for what a sample kept.
     tool : String.
     failures : Float64, count.
     duration_ms_p95 : Float64, milliseconds; null when nothing was timed.
     last_used : Datetime, UTC.
     """
-    rows = (
-        weighted(_of(events, user).filter(window.contains(), event_predicate(CALLED)))
-        .select(tool_name(events), TIMESTAMP, "result", WEIGHT, pl.col("duration_ms"))
-        .filter(pl.col("tool").is_not_null())
-    )
+    named = events.with_columns(tool_name(events))
+    own = _own(named, window, user, TIMESTAMP, EVENT, "tool", "result", "duration_ms")
+    rows = own.filter(window.contains(), event_predicate(CALLED), pl.col("tool").is_not_null())
 
     def step(rows: pl.DataFrame) -> pl.LazyFrame:
         failed = pl.col("result").fill_null("success") != "success"
@@ -261,7 +270,8 @@ def user_latency(traces: pl.LazyFrame, window: Window, *, user: str) -> pl.LazyF
     ones included, beside those of all people's, theirs among them. Percentiles are those of
     `latency`.
 
-    On sampled data an estimate: the weights are added up.
+    On sampled data what was kept of this person, beside an estimate of everybody's: for that the
+    weights are added up.
 
     Source
     ------
@@ -277,7 +287,8 @@ def user_latency(traces: pl.LazyFrame, window: Window, *, user: str) -> pl.LazyF
     everybody_ms_p50 : Float64, milliseconds.
     everybody_ms_p95 : Float64, milliseconds.
     """
-    own = latency(_of(traces, user), window, quantiles=QUANTILES)
+    felt = (TIMESTAMP, "operation_name", "duration_ms", "success")
+    own = latency(_own(traces, window, user, *felt), window, quantiles=QUANTILES)
     ours = dict(zip(PERCENTILES, ("everybody_ms_p50", "everybody_ms_p95"), strict=True))
     everybody = latency(traces, window, quantiles=QUANTILES).drop("traces", "failures")
     return own.join(everybody.rename(ours), on="operation_name", how="left", nulls_equal=True).sort(

@@ -14,6 +14,7 @@ from data_access.metrics.common import (
     USER,
     WEIGHT,
     MetricError,
+    as_happened,
     event_predicate,
     in_memory,
     packed,
@@ -60,8 +61,9 @@ def users(
     holds one of the four active events. Latency felt is over the person's own traces, failed
     ones included.
 
-    On sampled data a person who is kept has the counts of 1 / keep rate people; of the others only
-    what failed, was slow or critical is known, so they seem quieter and newer than they are.
+    On sampled data a person who is kept has their own counts, not those of the people they stand
+    for; of the others only what failed, was slow or critical is known, so they seem quieter and
+    newer than they are. Neither the rows nor their counts add up to everybody's.
 
     Source
     ------
@@ -78,7 +80,7 @@ def users(
     last_seen : Datetime, UTC; up to the end of the window.
     days_active : Int64, days.
     sessions : Float64, count; distinct non-empty session_id.
-    events : Float64, count; sum of weights.
+    events : Float64, count; sum of weights, 1 for what a sample kept.
     tools : Int64, count; distinct tools called.
     errors : Float64, count; occurrences x weight.
     duration_ms_p95 : Float64, milliseconds; null when nothing was timed.
@@ -103,12 +105,15 @@ def users(
     )
     calls = event_predicate(CortexEventName.SERVER_OPERATION_CALLED.value)
     called = events.filter(*known, inside, calls).select(user_key(), tool_name(events)).unique()
+    # a beginning may be that of a single person, who tells nothing of a sample
+    all_events, all_traces = (frame.filter(window.before()) for frame in (events, traces))
     three = (did, met, felt)
     ids = pl.concat([frame.select(KEY, TIMESTAMP, "user_tier", EVENT_ID) for frame in three])
 
     def step(
         did: pl.DataFrame, met: pl.DataFrame, felt: pl.DataFrame, called: pl.DataFrame
     ) -> pl.LazyFrame:
+        did, felt = (as_happened(rows, of) for rows, of in ((did, all_events), (felt, all_traces)))
         people = seen([did, met, felt], ids)
         for part in (*_done(did.lazy(), window), _met(met), _felt(felt), _called(called)):
             people = people.join(part, on=KEY, how="left")
