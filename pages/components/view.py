@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 _KEY: Final = "_view"
 # rows, of which none is estimated
 _AS_WRITTEN: Final = frozenset(
-    {"error_occurrences", "people_events", "slowest", "user_rows", "user_tiers", "user_timeline"}
+    {
+        *("error_occurrences", "people_events", "slowest"),
+        *("user_errors", "user_rows", "user_sessions", "user_tiers", "user_timeline", "user_tools"),
+    }
 )
 
 
