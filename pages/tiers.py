@@ -16,7 +16,7 @@ view = current()
 EMPTY = "Nobody was here in this period."
 
 head(view, "Do paying people use it differently?", "Every headline number by tier.")
-reading(view, lambda: lift.sentences(view.load("tiers")))
+reading(view, lambda: lift.sentences(view.load("tiers"), view.each("tiers")))
 headline(view, lambda: lift.numbers(view))
 
 # Everything, side by side.
@@ -38,7 +38,7 @@ with left:
         "Lift over free",
         ask("tiers"),
         lambda data: charts.intervals(
-            lift.table(data.now).filter("is_enough"),
+            lift.table(data.now, view.each("tiers")).filter("is_enough"),
             name="rate",
             value="lift",
             low="ci_low",
@@ -47,10 +47,12 @@ with left:
         ),
         subtitle="How much higher or lower a rate is than for free, with its 95 % interval; "
         "an interval across zero may be chance",
-        alt=lambda data: lift.said(data.now),
+        alt=lambda data: lift.said(data.now, view.each("tiers")),
         empty=f"Too few people to say: a rate needs {lift.ENOUGH} in both tiers.",
-        is_empty=lambda data: lift.table(data.now).filter("is_enough").is_empty(),
-        note=lambda data: lift.left_out(data.now),
+        is_empty=lambda data: (
+            lift.table(data.now, view.each("tiers")).filter("is_enough").is_empty()
+        ),
+        note=lambda data: lift.left_out(data.now, view.each("tiers")),
         height=charts.TALL,
     )
 with right:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 import sys
 from collections import defaultdict
 from dataclasses import dataclass
@@ -22,12 +23,12 @@ from frames import error, errors, event, events, trace, traces, window
 from polars.testing import assert_frame_equal
 from streamlit.testing.v1 import AppTest
 
-from data_access.metrics import METRICS
+from data_access.metrics import METRICS, compare_rates
 from data_access.metrics.common import keep_rates, representative
 from data_access.metrics.properties import text_of
 from ingest.sampling import Sampling, standard_error, standard_error_of_sum
 from ingest.vocabulary import share_of
-from pages.components import text
+from pages.components import lift, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -696,6 +697,22 @@ def test_what_stands_for_others_happened_once_to_its_own_person_and_an_imported_
     assert alone["events"].to_list() == [2 + 41]
 
 
+def test_what_a_sample_is_sure_of_rests_on_the_people_who_were_kept():
+    """A tenth of the people cannot tell two rates apart as well as all of them can."""
+    for row in sample(0.1, 0).ask("feature_value").rows(named=True):
+        used, others = row["with_users"] / 10, row["without_users"] / 10
+        reached = row["with_reached"] / 10, row["without_reached"] / 10
+        alone = compare_rates((reached[1], others), (reached[0], used)).p_value
+        assert (row["p_value"] is not None) == (min(used, others) >= 30)
+        # corrected for a list of features, it can only be larger
+        assert row["p_value"] is None or row["p_value"] >= alone - 1e-9
+
+    found = sample(0.1, 0).ask("tiers")
+    counts = [column for column in found.columns if found[column].dtype == pl.Float64]
+    kept = found.with_columns(pl.col(counts) / 10)
+    assert_frame_equal(lift.table(found, 10), lift.table(kept))
+
+
 def test_who_was_left_out_is_not_said_never_to_name_a_value():
     """Their failures are all that is known of them; a value may be named by what was not kept."""
     python = {"metadata": '{"language": "python"}'}
@@ -886,10 +903,15 @@ def test_sampling_looks_as_far_back_as_monthly_users():
 
 
 def _beta(*, rate: float) -> list[dict[str, Any]]:
-    """Return what is kept of 240 people who come on each of 20 days, one of them failing."""
+    """Return what is kept of 240 people who come on each of 20 days, one of them failing.
+
+    Every fifth has not come in the last 14.
+    """
     sampling, now = Sampling(keep_rate=rate), datetime.now(UTC).replace(microsecond=0)
     given: list[dict[str, Any]] = []
     for number, day in [(number, day) for number in range(240) for day in range(1, 21)]:
+        if number % 5 == 1 and day < 16:
+            continue
         who = {
             "timestamp": (now - timedelta(days=day)).isoformat(),
             "user_id_hash": f"user-{number}",
@@ -951,6 +973,13 @@ def test_a_page_of_a_whole_home_says_nothing_about_samples(shown: Callable[..., 
     said = [*(item.value for item in (*app.caption, *app.markdown, *app.metric))]
     said += [metric.help for metric in app.metric]
     assert not [words for words in said if "≈" in words or "Estimated from a sample" in words]
+
+
+def test_sentences_mark_what_they_estimate(shown: Callable[..., AppTest]):
+    app = shown("closed_beta", 0.1)
+
+    said = " ".join(markdown.value for markdown in app.markdown)
+    assert re.search("≈\u00a0[^*]* testers", said), said
 
 
 def test_single_operations_are_listed_as_they_were_written(shown: Callable[..., AppTest]):

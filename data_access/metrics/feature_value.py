@@ -50,7 +50,8 @@ def feature_value(
     That two things go together does not say that one makes the other: who stays longer uses more
     and pays more. A person counts at the smallest weight among their events of the window.
 
-    On sampled data only the people whose ordinary events are kept count, each as 1 / keep rate.
+    On sampled data only the people whose ordinary events are kept count, each as 1 / keep rate;
+    `lift` and `p_value` rest on how many they are, not on what they are scaled up to.
 
     Source
     ------
@@ -91,8 +92,8 @@ def feature_value(
             event_predicate(goal).alias("reached"),
         )
 
-    def step(rows: pl.DataFrame, *_: object) -> pl.LazyFrame:
-        return _compared(_valued(rows.lazy()).collect()).lazy()
+    def step(rows: pl.DataFrame, _: object, each: float) -> pl.LazyFrame:
+        return _compared(_valued(rows.lazy()).collect(), each).lazy()
 
     return of_people(events, reduce, step, when=when)
 
@@ -144,12 +145,17 @@ def _valued(rows: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def _compared(features: pl.DataFrame) -> pl.DataFrame:
-    """Add how the two rates of each feature differ, where there are people enough to say."""
+def _compared(features: pl.DataFrame, each: float) -> pl.DataFrame:
+    """Add how the two rates of each feature differ, where there are people enough to say.
+
+    Parameters
+    ----------
+    each : how many people one who was kept stands for: no more than were kept say anything.
+    """
     lifts: list[float | None] = []
     p_values: list[float | None] = []
     counts = features.select("with_reached", "with_users", "without_reached", "without_users")
-    for reached, users, others_reached, others in counts.iter_rows():
+    for reached, users, others_reached, others in (counts / each).iter_rows():
         found = compare_rates((others_reached, others), (reached, users))
         is_told = min(users, others) >= USERS_MIN and math.isfinite(found.lift)
         lifts.append(found.lift if is_told else None)

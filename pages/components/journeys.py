@@ -221,11 +221,13 @@ def _falling_silent(view: View) -> str | None:
     if silent < text.SAY_MIN:
         return None
     top = people.sort("silent", descending=True).row(0, named=True)
-    many = text.share(silent, pictures.total(people, "furthest"), "newcomers")
+    sample = view.sample("journey_map")
+    many = text.about(text.share(silent, pictures.total(people, "furthest"), "newcomers"), sample)
     verb = "have" if silent != 1 else "has"
+    most = text.about(text.count(top["silent"]), sample)
     return (
-        f"**{many}** {verb} fallen silent; most of them ({text.count(top['silent'])}) had got as "
-        f"far as **{text.escaped(top['name'])}**."
+        f"**{many}** {verb} fallen silent; most of them ({most}) had got as far as "
+        f"**{text.escaped(top['name'])}**."
     )
 
 

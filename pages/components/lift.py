@@ -82,8 +82,13 @@ def ordered(frame: pl.DataFrame, column: str) -> pl.DataFrame:
     return frame.with_columns(pl.Series("_place", places)).sort("_place", column).drop("_place")
 
 
-def table(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return a row per rate and tier: lift over free, its interval, and whether n is enough."""
+def table(frame: pl.DataFrame, each: float = 1.0) -> pl.DataFrame:
+    """Return a row per rate and tier: lift over free, its interval, and whether n is enough.
+
+    Parameters
+    ----------
+    each : how many people one who was kept stands for, in a sample: n is what was kept.
+    """
     rows = {row["tier"]: row for row in frame.rows(named=True)}
     control = rows.get(CONTROL)
     found = []
@@ -92,7 +97,7 @@ def table(frame: pl.DataFrame) -> pl.DataFrame:
             row = rows.get(tier)
             if tier == CONTROL or row is None or control is None or not row["events"]:
                 continue
-            a, b = (control[hits] or 0, control[of] or 0), (row[hits] or 0, row[of] or 0)
+            a, b = (((one[hits] or 0) / each, (one[of] or 0) / each) for one in (control, row))
             compared = compare_rates(a, b)
             fewest = min(a[1], b[1])
             width = compared.ci_high - compared.ci_low  # not a number when it cannot be told
@@ -124,9 +129,9 @@ def table(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def left_out(frame: pl.DataFrame) -> str | None:
+def left_out(frame: pl.DataFrame, each: float = 1.0) -> str | None:
     """Say which comparisons are not drawn, and why."""
-    few = table(frame).filter(~pl.col("is_enough"))
+    few = table(frame, each).filter(~pl.col("is_enough"))
     if few.is_empty():
         return None
     parts = []
@@ -139,19 +144,21 @@ def left_out(frame: pl.DataFrame) -> str | None:
     return f"Too few to say (n in brackets): {'; '.join(parts)}."
 
 
-def said(frame: pl.DataFrame) -> str:
+def said(frame: pl.DataFrame, each: float = 1.0) -> str:
     """Say the lifts for somebody who does not see them."""
-    rows = table(frame).filter("is_enough").select("rate", "tier", "lift", "ci_low", "ci_high")
+    rows = (
+        table(frame, each).filter("is_enough").select("rate", "tier", "lift", "ci_low", "ci_high")
+    )
     return "; ".join(
         f"{rate}, {tier}: {text.percent(mid)} ({text.percent(low)} to {text.percent(high)})"
         for rate, tier, mid, low, high in rows.iter_rows()
     )
 
 
-def sentences(frame: pl.DataFrame) -> list[str]:
+def sentences(frame: pl.DataFrame, each: float = 1.0) -> list[str]:
     """Say the differences from free that are hardly chance, the surest first."""
     sure = (
-        table(frame)
+        table(frame, each)
         .filter(pl.col("is_enough") & ((pl.col("ci_low") > 0) | (pl.col("ci_high") < 0)))
         .sort("p_value")
     )

@@ -79,8 +79,7 @@ def _dearer(
 def _calls(view: View) -> list[Number]:
     now, before = _pair(view, "models", by=())
     days = view.load("models", by=(), every="1d").filter(pl.col("period") < view.open_from("1d"))
-    sample = view.sample("models")
-    each = sample.each if sample else 1.0
+    each = view.each("models")
     change = text.change(now.get("calls"), before.get("calls"), each=each)
     moved = text.change_of_rate(
         (now.get("failures"), now.get("calls")),
@@ -306,8 +305,8 @@ def reading(view: View) -> list[str]:
     found = view.load("models")
     return [
         *_dearer_sessions(view),
-        *_failing(found),
-        *_dominant(found),
+        *_failing(found, view.each("models")),
+        *_dominant(found, view.sample("models")),
         *_slow(found),
         *_lost(view),
     ]
@@ -317,7 +316,7 @@ def _name(row: dict[str, Any]) -> str:
     return f"**{text.escaped(row['model'] or row['provider'] or text.NO_NAME)}**"
 
 
-def _dominant(found: pl.DataFrame) -> list[str]:
+def _dominant(found: pl.DataFrame, sample: text.Sample | None) -> list[str]:
     """Say which model most of the money goes to."""
     cost, calls = float(found["cost_usd"].sum()), float(found["calls"].sum())
     if found.height < 2 or not cost or calls < CALLS_MIN:  # noqa: PLR2004 - of one, all is no news
@@ -328,7 +327,8 @@ def _dominant(found: pl.DataFrame) -> list[str]:
     of_calls = text.percent(top["calls"] / calls)
     words = (
         f"{_name(top)} is {text.percent(top['cost_usd'] / cost)} of the cost "
-        f"({text.money(top['cost_usd'])} of {text.money(cost)}) and {of_calls} of the calls."
+        f"({text.about(text.money(top['cost_usd']), sample)} of {text.money(cost)}) and {of_calls} "
+        "of the calls."
     )
     return [words]
 
@@ -349,8 +349,8 @@ def _slow(found: pl.DataFrame) -> list[str]:
     return [words] if times >= TIMES_SAID else []
 
 
-def _failing(found: pl.DataFrame) -> list[str]:
-    """Say which model fails more often than all others, beyond chance."""
+def _failing(found: pl.DataFrame, each: float) -> list[str]:
+    """Say which model fails more often than all others, beyond chance: that of a sample's calls."""
     failures, calls = float(found["failures"].sum()), float(found["calls"].sum())
     worst: tuple[float, str] | None = None
     for row in found.filter(pl.col("calls") >= CALLS_MIN).rows(named=True):
@@ -358,7 +358,7 @@ def _failing(found: pl.DataFrame) -> list[str]:
         if others < CALLS_MIN:
             continue
         rate = (failures - row["failures"]) / others
-        noise = math.sqrt(max(rate * (1 - rate) * row["calls"], 1.0))
+        noise = math.sqrt(each * max(rate * (1 - rate) * row["calls"], 1.0))
         surprise = (row["failures"] - rate * row["calls"]) / noise
         if surprise > SURPRISE and row["error_rate"] > FAILS_MORE * rate:
             words = (
@@ -375,7 +375,8 @@ def _dearer_sessions(view: View) -> list[str]:
     change = _dearer(now, before, "cost_per_session", "sessions")
     if change is None or not change.direction:
         return []
-    return [f"A session costs **{text.money(now['cost_per_session'])}**, {change.words}."]
+    cost = text.about(text.money(now["cost_per_session"]), view.sample("costs"))
+    return [f"A session costs **{cost}**, {change.words}."]
 
 
 def _lost(view: View) -> list[str]:
@@ -383,7 +384,8 @@ def _lost(view: View) -> list[str]:
     saved = float(view.load("savings_against_naive", every="1d")["tokens_saved"].sum())
     if saved >= 0:
         return []
-    return [f"Contexts cost **{text.count(-saved)} tokens more** than sending everything would."]
+    lost = text.about(f"{text.count(-saved)} tokens", view.sample("savings_against_naive"))
+    return [f"Contexts cost **{lost} more** than sending everything would."]
 
 
 def saved(data: Data) -> str:

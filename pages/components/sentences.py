@@ -98,7 +98,7 @@ def quiet(view: View) -> list[str]:
     if not away:
         return []
     verb = "has" if away == 1 else "have"
-    share = text.share(away, testers.height, "testers")
+    share = text.about(text.share(away, testers.height, "testers"), view.sample("testers"))
     return [f"**{share}** {verb} been quiet for {QUIET_DAYS} days or more."]
 
 

@@ -72,9 +72,10 @@ def _verdict(row: dict[str, Any], control: dict[str, Any], trial: Trial) -> str:
     goal = text.escaped(row["metric"], most=80)
     rates = f"{text.percent(row['value'])} against {text.percent(control['value'])}"
     if row["status"] == NOT_ENOUGH:
+        sample = trial.view.sample("experiment")
         have = " and ".join(
-            f"{text.count(one['converted'])} of {text.some(one['users'], 'person', 'people')} in "
-            f"{text.escaped(one['variant'])}"
+            f"{text.about(text.count(one['converted']), sample)} of "
+            f"{text.some(one['users'], 'person', 'people')} in {text.escaped(one['variant'])}"
             for one in (control, row)
         )
         return (

@@ -115,6 +115,11 @@ class View:
         told = [rate for rate in found if rate is not None]
         return Sample(min(told, default=None)) if found else None
 
+    def each(self, *metrics: str) -> float:
+        """Return how many people one who was kept stands for; 1 where nothing is sampled."""
+        sample = self.sample(*metrics)
+        return sample.each if sample else 1.0
+
     def open_from(self, every: str) -> date:
         """Return the first day of the first period that is not over: it is drawn dashed."""
         over = min(self.window.end, self.today)
