@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 from ingest.loader import load
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 os.environ["TELEMETRY_STRICT"] = "1"
 for _name in ("DO_NOT_TRACK", "TELEMETRY", "TELEMETRY_ERRORS", "TELEMETRY_SALT", "TELEMETRY_HOME"):
     os.environ.pop(_name, None)
+
+# how long an example takes says how busy the machine is, not whether the code is right
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
 
 CASES = Path(__file__).parent / "cases"
 

@@ -162,7 +162,7 @@ def frozen_link(page: Page) -> str:
 
 
 def choose(page: Page, label: str, option: str) -> None:
-    page.get_by_role("combobox", name=re.compile(label)).first.click()
+    opened_list(page, label)
     page.get_by_role("option", name=option, exact=True).first.click()
     page.keyboard.press("Escape")
     settle(page)
@@ -170,7 +170,7 @@ def choose(page: Page, label: str, option: str) -> None:
 
 def opened_list(page: Page, label: str) -> Locator:
     """Open a list by keyboard and return its first option; scrolling closes an open list."""
-    box = page.get_by_role("combobox", name=re.compile(label))
+    box = page.get_by_role("combobox", name=re.compile(label)).first
     first = page.get_by_role("option").first
     for _ in range(TRIES_MAX):
         box.scroll_into_view_if_needed()

@@ -89,7 +89,17 @@ NEWEST_OR_MOST_FIRST = {
 }
 COLUMN = re.compile(r"^(?P<name>\w+) : (?P<type>\w+(?:\(\w+\))?)[,;.]")
 
+# a law that holds of every metric alike is tried on these in a person's run, on all in CI
+EXAMPLES = {"active_users", "error_groups", "funnel", "kpis", "latency", "paths", "retention"}
+
 listed = pytest.mark.parametrize("spec", METRICS.values(), ids=METRICS)
+law_of_each = pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param(spec, id=name, marks=[] if name in EXAMPLES else pytest.mark.slow)
+        for name, spec in METRICS.items()
+    ],
+)
 
 
 SAID = (
@@ -255,7 +265,7 @@ def test_a_metric_gives_the_same_rows_every_time_in_the_order_of_its_keys(spec: 
     assert_frame_equal(result, compute(spec, small()).collect())
 
 
-@listed
+@law_of_each
 def test_the_order_of_the_rows_on_disk_does_not_matter(spec: Metric):
     shuffled = {
         name: frame.collect().sample(fraction=1.0, shuffle=True, seed=3).lazy()
@@ -267,7 +277,7 @@ def test_the_order_of_the_rows_on_disk_does_not_matter(spec: Metric):
     )
 
 
-@listed
+@law_of_each
 def test_the_in_memory_engine_agrees_with_the_streaming_one(spec: Metric):
     plan = compute(spec, small())
 
@@ -314,7 +324,7 @@ def at_defaults() -> dict[str, pl.LazyFrame]:
     }
 
 
-@listed
+@law_of_each
 def test_the_columns_of_the_old_schema_are_enough(spec: Metric):
     full = at_defaults()
     old = {name: full[name].select(columns.split()) for name, columns in SEEDS.items()}
@@ -325,7 +335,7 @@ def test_the_columns_of_the_old_schema_are_enough(spec: Metric):
     assert_frame_equal(by_name.collect(), compute(spec, full).collect())
 
 
-@listed
+@law_of_each
 @pytest.mark.parametrize("time", [pl.Datetime("us", "UTC"), pl.Datetime("ns", "UTC")], ids=str)
 def test_finer_times_give_the_same_numbers(spec: Metric, time: pl.Datetime):
     finer = {
@@ -336,7 +346,7 @@ def test_finer_times_give_the_same_numbers(spec: Metric, time: pl.Datetime):
     assert_frame_equal(compute(spec, finer).collect(), compute(spec, small()).collect())
 
 
-@listed
+@law_of_each
 def test_naive_times_are_utc(spec: Metric):
     naive = {
         name: frame.with_columns(
@@ -348,7 +358,7 @@ def test_naive_times_are_utc(spec: Metric):
     assert_frame_equal(compute(spec, naive).collect(), compute(spec, small()).collect())
 
 
-@listed
+@law_of_each
 def test_flags_may_be_0_and_1_as_sqlite_keeps_them(spec: Metric):
     numbers = {
         name: frame.with_columns(pl.selectors.boolean().cast(pl.Int64))
@@ -358,7 +368,7 @@ def test_flags_may_be_0_and_1_as_sqlite_keeps_them(spec: Metric):
     assert_frame_equal(compute(spec, numbers).collect(), compute(spec, small()).collect())
 
 
-@listed
+@law_of_each
 def test_columns_of_nothing_but_null_need_no_type(spec: Metric):
     """A frame made from rows that all lack a value has a column of the type Null."""
     optional = ["session_id", "release", "user_tier", "project_id", "metadata", "group_hash"]
@@ -378,7 +388,7 @@ def test_columns_of_nothing_but_null_need_no_type(spec: Metric):
     )
 
 
-@listed
+@law_of_each
 def test_what_happens_after_the_window_changes_nothing(spec: Metric):
     """Metrics that widen to whole periods do so by at most a month."""
     later = WINDOW.end + timedelta(days=31)

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+# a person's run tries the rarer states on three pages, CI on all of them
+EXAMPLES = ("overview", "retention", "errors")
 PAGES = tuple(entry.name for entry in menu.PAGES)
+SOME_OR_ALL = [
+    pytest.param(name, marks=[] if name in EXAMPLES else pytest.mark.slow) for name in PAGES
+]
 NOW = datetime.now(UTC).replace(microsecond=0)
 HOSTILE = "**b** <script>x</script> $x$ :smile: [a](http://e) `c` \u202e\n# h"
 TRACEBACK = 'Traceback (most recent call last):\n  File "a.py", line 3, in f\nValueError: no 7'
@@ -124,7 +129,7 @@ def test_a_page_with_data_fails_nowhere_and_has_numbers(full: Path, page: str):
     assert "data as of" in words(app)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", SOME_OR_ALL)
 def test_without_a_home_every_page_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str
 ):
@@ -136,7 +141,7 @@ def test_without_a_home_every_page_says_what_to_do(
     assert not app.metric
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", SOME_OR_ALL)
 def test_an_empty_home_shows_every_cell_empty_and_none_failed(
     home: Path, monkeypatch: pytest.MonkeyPatch, page: str
 ):
@@ -149,7 +154,7 @@ def test_an_empty_home_shows_every_cell_empty_and_none_failed(
     assert "hourglass" in words(app)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", SOME_OR_ALL)
 def test_rows_that_leave_out_all_they_may_are_shown(
     home: Path, load_lines: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, page: str
 ):
@@ -166,7 +171,7 @@ def test_rows_that_leave_out_all_they_may_are_shown(
     assert not app.error, [one.value for one in app.error]
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", SOME_OR_ALL)
 def test_names_full_of_markup_break_no_page_and_are_never_markup(
     home: Path, load_lines: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, page: str
 ):
@@ -287,7 +292,7 @@ def test_a_chosen_group_opens_down_to_its_trace(full: Path):
     assert app.session_state["group"]
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", SOME_OR_ALL)
 def test_a_metric_that_fails_takes_its_own_cells_with_it_and_nothing_else(
     full: Path, monkeypatch: pytest.MonkeyPatch, page: str
 ):

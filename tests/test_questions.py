@@ -46,6 +46,7 @@ def anchors(home: Path, page: str, query: str) -> tuple[set[str], str]:
     return found, "; ".join(one.value for one in app.error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("link", links())
 def test_a_link_opens_the_cell_that_answers(demo: Path, monkeypatch: pytest.MonkeyPatch, link: str):
     monkeypatch.setenv("TELEMETRY_HOME", str(demo))
