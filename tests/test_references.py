@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 FEW = 40  # worlds by default
-MANY = 400
+MANY = 200
 ZONES = [
     ("UTC", date(2026, 3, 2)),
     ("America/New_York", date(2026, 3, 6)),
