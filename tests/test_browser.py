@@ -421,6 +421,7 @@ def test_a_mark_leads_to_its_people_by_keyboard_and_the_link_opens_the_same_list
         healthy(colleague)
 
 
+@pytest.mark.slow
 def test_a_click_on_a_bar_opens_its_people_and_a_row_opens_a_person(page, app):
     visit(page, f"{app}/overview?span=custom&from=2026-02-01&to=2026-02-28")
     bars = page.locator(".st-key-cell-people-by-tier .barlayer .point path")
@@ -444,6 +445,7 @@ def test_a_click_on_a_bar_opens_its_people_and_a_row_opens_a_person(page, app):
     assert "from=2026-02-01" in page.url
 
 
+@pytest.mark.slow
 def test_a_page_s_own_choices_are_in_the_copied_link(page, browser, app):
     visit(page, f"{app}/retention?retention.every=month&span=90d")
     link = frozen_link(page)
@@ -455,6 +457,7 @@ def test_a_page_s_own_choices_are_in_the_copied_link(page, browser, app):
         expect(colleague.get_by_text("months since").first).to_be_attached()
 
 
+@pytest.mark.slow
 def test_a_note_of_the_team_stands_on_the_time_axis_until_it_is_taken_back(browser, demo, tmp_path):
     home = tmp_path / "telemetry"
     shutil.copytree(demo, home)

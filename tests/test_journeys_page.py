@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+# test_pages.py opens this page in every run; what it does in detail is tried in CI
+pytestmark = pytest.mark.slow
+
 DAY = window("2026-01-05", "2026-01-06")
 NOW = datetime.now(UTC).replace(microsecond=0)
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+# test_pages.py opens this page in every run; what it does in detail is tried in CI
+pytestmark = pytest.mark.slow
+
 NOW = datetime.now(UTC).replace(microsecond=0)
 # model -> provider, milliseconds of a call, dollars
 MODELS = {"opus": ("anthropic", 900.0, 0.9), "mini": ("openai", 100.0, 0.1)}

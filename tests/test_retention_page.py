@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     import plotly.graph_objects as go
 
+# test_pages.py opens this page in every run; what it does in detail is tried in CI
+pytestmark = pytest.mark.slow
+
 THREE_WEEKS = window("2026-10-05", "2026-10-23")  # the third is not over
 COHORT = [f"u{number:02}" for number in range(30)]
 

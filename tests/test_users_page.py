@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     from streamlit.testing.v1 import AppTest
 
+# test_pages.py opens this page in every run; what it does in detail is tried in CI
+pytestmark = pytest.mark.slow
+
 
 def table(app: AppTest, *columns: str) -> list[tuple]:
     """Return the first table on the page that has these columns."""
