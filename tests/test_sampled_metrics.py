@@ -547,6 +547,7 @@ def check(rate: float, draws: int, *, far: float = 4) -> None:
     assert {name: mean for name, mean in means.items() if abs(mean) > 4 / math.sqrt(draws)} == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rate", "draws"), [(0.1, 3), (0.05, 2)])
 def test_every_count_of_a_sample_is_within_its_stated_error(rate, draws):
     check(rate, draws)
