@@ -356,7 +356,8 @@ def journey_map(
     asked = _milestones(milestones, silent_days)
 
     def step(days: pl.DataFrame, _: object, __: float) -> pl.LazyFrame:
-        people = _newcomers(days, window, asked, silent_days)
+        # once: every milestone looks at them
+        people = _newcomers(days, window, asked, silent_days).collect(engine="in-memory").lazy()
         return _mapped(people, [FIRST_EVENT, *map(event_label, asked)])
 
     return _of_newcomers(events, window, asked, active_events, step)
