@@ -131,6 +131,8 @@ def test_curves_leave_out_what_is_not_over_and_cohorts_of_few():
     assert lines == {"mean before": ([1], [0.5]), "mean": ([1], [0.5])}
     assert [trace.name for trace in figure.data].count("5 Oct") == 1
     assert "12 Oct" not in [trace.name for trace in figure.data]
+    names = {one.text: one.yanchor for one in figure.layout.annotations}
+    assert sorted(names.values()) == ["bottom", "top"]  # lines that end together keep their names
 
 
 def test_how_often_says_each_bar_in_words():

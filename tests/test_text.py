@@ -60,6 +60,7 @@ def test_money_shows_cents_while_they_matter(dollars, said):
 def test_changes_of_money_name_the_amount_before():
     assert text.change_of_money(3, 2) == text.Change("up 50 % (from $2.00)", 1)
     assert text.change_of_money(2.01, 2).direction == 0
+    assert text.change_of_money(0, 0) is None
     assert text.change_of_money(3, 2, fewest=4) == text.Change("too few to say (n = 4)")
 
 

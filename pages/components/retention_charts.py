@@ -231,6 +231,7 @@ def curves(
             opacity=_THIN,
         )
     last: int = over.select(pl.col("period").max()).item() or 1
+    ends: dict[str, dict[str, Any]] = {}
     for frame, name, dash, width in (
         (before, "mean before", "dash", 1.6),
         (mean, "mean", "solid", 3),
@@ -242,7 +243,10 @@ def curves(
         faint = {"color": palette.INK, "width": 1, "dash": "dot"}
         _mean_curve(drawn, rows[max(len(sure) - 1, 0) :], name, every, line=faint, opacity=_THIN)
         if rows:
-            _named(drawn, rows[-1], name)
+            ends[name] = rows[-1]
+    upper = max(ends, key=lambda name: ends[name]["rate"], default="")
+    for name, row in ends.items():  # names of lines that end together stand above and below
+        _named(drawn, row, name, above=name == upper)
     drawn.update_layout(hovermode="closest", margin={"r": 84})
     drawn.update_yaxes(**charts.TICKS["percent"])
     _periods_axis(drawn, last, every)
@@ -285,15 +289,15 @@ def _curve(
     )
 
 
-def _named(drawn: go.Figure, row: dict[str, Any], name: str) -> None:
+def _named(drawn: go.Figure, row: dict[str, Any], name: str, *, above: bool) -> None:
     drawn.add_annotation(
         x=row["period"],
         y=row["rate"],
         text=name,
         xanchor="left",
-        yanchor="bottom",
+        yanchor="bottom" if above else "top",
         xshift=6,
-        yshift=2,
+        yshift=2 if above else -2,
         showarrow=False,
         font={"size": 12},
     )

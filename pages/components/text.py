@@ -239,6 +239,8 @@ def _change_of(
         return None
     if fewest is not None and fewest < SHARE_MIN:
         return Change(f"too few to say (n = {count(fewest)})")
+    if now == before == 0:
+        return None
     if before <= 0 or abs(now / before - 1) < 0.05:  # noqa: PLR2004 - percentiles wobble by that much
         return Change(f"about the same (from {say(before)})")
     return _moved(now / before - 1, say(before))
