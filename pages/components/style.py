@@ -16,7 +16,7 @@ CSS: Final = """<style>
 [class*="st-key-menu-"] button:hover, [class*="st-key-menu-"] button:focus-visible { opacity: 1; }
 [data-testid="stPopoverBody"] { width: min(680px, 94vw); max-width: 94vw; }
 /* room below the sidebar's last buttons for what they open */
-[data-testid="stSidebarUserContent"] { padding-bottom: 24rem; }
+[data-testid="stSidebar"] [data-testid="stSidebarUserContent"] { padding-bottom: 24rem; }
 [data-testid="stMetricDelta"] *, [data-testid="stMetricLabel"] * {
   white-space: normal !important; overflow: visible !important;
 }
