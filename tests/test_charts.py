@@ -147,6 +147,22 @@ def test_every_meaning_has_the_colour_the_theme_gives_its_slot():
         assert len(theme[name]["chartDivergingColors"]) == 10
 
 
+def test_text_reads_on_every_tone_of_a_grid():
+    theme = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text("utf-8"))["theme"]
+    for name in ("light", "dark"):
+        for tone in theme[name]["chartSequentialColors"]:
+            # Plotly writes in one of these two
+            assert max(contrast(tone, "#FFFFFF"), contrast(tone, "#444444")) >= 4.5, tone
+
+
+def test_the_scale_of_a_grid_rises_and_jumps_over_its_middle():
+    places = [place for place, _ in palette.scale()]
+
+    assert places == sorted(places)
+    assert (places[0], places[-1]) == (0, 1)
+    assert places[5] - places[4] == pytest.approx(0.01)
+
+
 @pytest.mark.parametrize(
     ("place", "paper"), [(0, "#FFFFFF"), (1, "#12171C")], ids=["light", "dark"]
 )

@@ -547,7 +547,7 @@ def heatmap(
         x=_naive(pl.Series(across)),
         y=list(range(len(down))),
         z=shade,
-        colorscale=scale(),
+        colorscale=palette.scale(),
         showscale=False,
         xgap=1,
         ygap=1,
@@ -603,12 +603,6 @@ def spark(frame: pl.DataFrame, column: str) -> list[float]:
 
 
 # --- small parts -----------------------------------------------------------------------------
-
-
-def scale() -> list[list[float | str]]:
-    """Return the one hue a heatmap is shaded with, light to dark."""
-    steps = len(palette.SEQUENTIAL) - 1
-    return [[number / steps, slot] for number, slot in enumerate(palette.SEQUENTIAL)]
 
 
 def label_of(value: object, *, most: int = NAME_CHARS_MAX) -> str:

@@ -59,7 +59,7 @@ def grid(
         z=[[one.value if one else None for one in row] for row in rows],
         zmin=0,
         zmax=max(known, default=0) or 1,
-        colorscale=_scale(),
+        colorscale=palette.scale(),
         showscale=False,
         xgap=2,
         ygap=2,
@@ -190,8 +190,3 @@ def levels(
 
 def _title(words: str) -> dict[str, object]:
     return {"text": words, "standoff": 6, "font": {"size": 12}}
-
-
-def _scale() -> list[list[float | str]]:
-    steps = len(palette.SEQUENTIAL) - 1
-    return [[number / steps, slot] for number, slot in enumerate(palette.SEQUENTIAL)]

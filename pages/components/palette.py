@@ -25,6 +25,8 @@ COLOURS: Final = {
 SLOTS: Final = {name: f"#{number:06d}" for number, name in enumerate(COLOURS, start=1)}
 SEQUENTIAL: Final = tuple(f"#{number:06d}" for number in range(11, 21))
 
+_JUMP: Final = 0.005  # half the width of the jump in the middle of the scale
+
 INK: Final = SLOTS["ink"]
 QUIET: Final = SLOTS["quiet"]
 HARM: Final = SLOTS["harm"]
@@ -59,3 +61,15 @@ def dash(name: str, position: int) -> str:
 def pattern(name: str, position: int) -> str:
     """Return the fill pattern that goes with a name, or with its place in the chart."""
     return PATTERNS[_MARKS.get(name, position) % len(PATTERNS)]
+
+
+def scale() -> list[list[float | str]]:
+    """Return the one-hue scale for grids, from little to much.
+
+    The middle is jumped over: on a medium tone neither dark nor white text is easy to read.
+    """
+    half = len(SEQUENTIAL) // 2
+    step = (0.5 - _JUMP) / (half - 1)
+    places = [number * step for number in range(half)]
+    places += [1 - place for place in reversed(places)]
+    return [[place, slot] for place, slot in zip(places, SEQUENTIAL, strict=True)]

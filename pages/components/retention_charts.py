@@ -132,7 +132,7 @@ def _shades(
         x=list(across),
         y=list(down),
         z=grid,
-        colorscale=charts.scale(),
+        colorscale=palette.scale(),
         zmin=0,
         zmax=top or 1,
         showscale=False,
