@@ -266,6 +266,17 @@ def test_reset_takes_every_filter_back(full: Path):
     assert app.toggle(key="live").value is False
 
 
+def test_reset_takes_back_a_page_s_own_choices_and_the_opened_list(full: Path):
+    day = (NOW - timedelta(days=3)).date().isoformat()
+    app = run("overview", who=f"active-people:{day}", **{"overview.by": "tier"})
+    assert "were active on" in words(app)
+
+    next(one for one in app.button if one.label == "Reset").click().run()
+
+    assert app.selectbox(key="overview.by").value == "none"
+    assert "were active on" not in words(app)
+
+
 def test_old_data_moves_the_span_and_says_so(
     home: Path, load_lines: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ):

@@ -17,6 +17,7 @@ from data_access.filters import DIMENSIONS, SPAN_DEFAULT, SPANS, VALUE_CHARS_MAX
 from data_access.window import Window, known_timezone
 from ingest.vocabulary import SEGMENT_NOT
 from pages.components import menu, text
+from pages.components import options as own_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -270,6 +271,8 @@ def _reset() -> None:
     st.session_state.update({"from": None, "to": None})
     st.session_state.update(SWITCHES)
     st.session_state.update({dimension.query_name: [] for dimension in DIMENSIONS.values()})
+    st.session_state.update(dict.fromkeys(OWN, ""))
+    own_options.reset()
     st.session_state[_ASKED] = {}
 
 

@@ -46,6 +46,13 @@ def in_link() -> list[tuple[str, str]]:
     return found
 
 
+def reset() -> None:
+    """Take back the choices of the page on show: the frame's reset calls it."""
+    drawn: Mapping[str, Value] = st.session_state.get(_DRAWN, {})
+    for key, default in drawn.items():
+        st.session_state[key] = list(default) if isinstance(default, tuple) else default
+
+
 def choose(
     page: str,
     name: str,
