@@ -57,6 +57,7 @@ page = st.navigation(
     },
     expanded=True,
 )
+marks.take()
 with st.sidebar:
     choice = filters.sidebar(known, now=now, today=today)
     filters.own_choices()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from data_access.metrics import METRICS
 from ingest.team import save_segment
 from pages.components import home as homes
 from pages.components import menu
+from pages.components.view import View
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -387,3 +389,19 @@ def test_a_number_can_be_broken_down_and_small_groups_are_kept_together(
     assert "Fewer could be recognised" in words(few)
     assert "Fewer could be recognised" not in words(shown)
     assert not shown.error
+
+
+def test_a_session_keeps_nothing_of_the_pictures_it_has_seen(full: Path):
+    """Streamlit keeps every picture's callback; one that held a view would keep all its frames."""
+    app = run("overview")
+
+    def views() -> int:
+        gc.collect()
+        return sum(isinstance(one, View) for one in gc.get_objects())
+
+    counts = []
+    for span in ("7d", "28d", "90d", "month", "7d", "28d"):
+        app.segmented_control(key="span").set_value(span).run()
+        counts.append(views())
+
+    assert counts[-1] <= counts[0]

@@ -17,7 +17,16 @@ from data_access import export
 from pages.components import charts, moments, tables, text
 from pages.components.boundary import alone
 from pages.components.load import spec
-from pages.components.marks import Behind, Mark, choose, chosen, clicked, panel, picker
+from pages.components.marks import (
+    Behind,
+    Mark,
+    choose_next,
+    chosen,
+    click,
+    clicked,
+    panel,
+    picker,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -219,14 +228,17 @@ def _figure(made: Cell, drawn: go.Figure, data: Data, alt: str) -> None:
         st.plotly_chart(drawn, config=charts.CONFIG, alt=alt)
         return
     key = f"chart-{made.slug}"
-
-    def taken() -> None:
-        point = clicked(key)
-        choose(made.slug, at(point, data) if point else None)
+    was_clicked, point = clicked(key)
+    if was_clicked:
+        choose_next(made.slug, at(point, data) if point else None)
         _again()
-
     st.plotly_chart(
-        drawn, config=charts.CONFIG, alt=alt, key=key, on_select=taken, selection_mode="points"
+        drawn,
+        config=charts.CONFIG,
+        alt=alt,
+        key=key,
+        on_select=partial(click, key),
+        selection_mode="points",
     )
 
 

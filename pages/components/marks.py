@@ -29,6 +29,8 @@ EVENTS_MAX: Final = 500  # of the people behind a mark; the latest
 PEOPLE_ASKED_MAX: Final = 500  # whose events are looked up; their list is part of the cache key
 _SHOWN: Final = ("People", "Events")
 _OPEN: Final = "_open_person"
+_CLICKED: Final = "_clicked"
+_NEXT: Final = "_next_mark"
 HASH_CHARS: Final = 12  # of a pseudonym in a table; exports hold it whole
 WHO: Final = "who"
 _LABELS: Final = {
@@ -85,10 +87,33 @@ def choose(slug: str, token: str | None) -> None:
     st.session_state[WHO] = f"{slug}:{token}" if fits else ""
 
 
-def clicked(key: str) -> dict[str, Any] | None:
-    """Return the point a reader clicked in the chart with this key; None: clicked it away."""
+def click(key: str) -> None:
+    """Remember the point clicked in the chart with this key: the callback of every chart.
+
+    Streamlit keeps the callback of each picture it ever drew as long as the session lives, and
+    every new picture is a new one to it. So this holds on to nothing: no frame, no view.
+    """
     points: list[dict[str, Any]] = st.session_state[key]["selection"]["points"]
-    return points[0] if points else None
+    st.session_state[_CLICKED] = (key, points[0] if points else None)
+
+
+def clicked(key: str) -> tuple[bool, dict[str, Any] | None]:
+    """Return whether the chart with this key was just clicked, and its point (None: put away)."""
+    if st.session_state.get(_CLICKED, ("", None))[0] != key:
+        return False, None
+    point: dict[str, Any] | None = st.session_state.pop(_CLICKED)[1]
+    return True, point
+
+
+def choose_next(slug: str, token: str | None) -> None:
+    """Put a mark into the link in the run that follows: in this one its field is drawn already."""
+    st.session_state[_NEXT] = (slug, token)
+
+
+def take() -> None:
+    """Put the mark chosen by a click into the link; the frame calls it before it draws."""
+    if _NEXT in st.session_state:
+        choose(*st.session_state.pop(_NEXT))
 
 
 def follow() -> None:
