@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 
 import streamlit as st
 
+from pages import server
+
 
 @asynccontextmanager
 async def warm(_app: st.App) -> AsyncIterator[None]:
@@ -17,4 +19,6 @@ async def warm(_app: st.App) -> AsyncIterator[None]:
     yield
 
 
-app = st.App("pages/frame.py", lifespan=warm)
+app = st.App(
+    "pages/frame.py", lifespan=warm, routes=server.routes(), middleware=server.middleware()
+)
