@@ -18,14 +18,17 @@ from data_access.sources import (
     version,
 )
 from data_access.team import Note, Segment, notes, segments
+from data_access.views import Asked, SavedView, history, queries, saved, views
 from data_access.window import Window, WindowError
 
 __all__ = [
+    "Asked",
     "DataUnavailable",
     "Filters",
     "Note",
     "Pipeline",
     "Problem",
+    "SavedView",
     "Segment",
     "Settings",
     "Window",
@@ -33,16 +36,20 @@ __all__ = [
     "choices",
     "data_as_of",
     "first_day",
+    "history",
     "last_day",
     "notes",
     "pipeline",
     "prepare",
     "problems",
     "properties",
+    "queries",
+    "saved",
     "scan",
     "segment_sizes",
     "segments",
     "settings",
     "stages",
     "version",
+    "views",
 ]

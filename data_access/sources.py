@@ -23,6 +23,7 @@ from data_access.home import Home, Settings, open_home, settings
 from data_access.metadata import METADATA_COLUMN
 from data_access.schema import SCHEMAS, TIME
 from data_access.team import Segment, segments_of, team_problems
+from data_access.views import saved_problems
 from ingest.vocabulary import TABLES
 
 if TYPE_CHECKING:
@@ -388,6 +389,7 @@ def problems(home: str | Path | None = None, *, now: datetime | None = None) -> 
     state = _state(home)
     found = [*state.snapshot.problems, *state.settings.problems]
     found += team_problems(state.home)
+    found += saved_problems(state.home)
     found += _kept_in_database(state)
     found += _odd_clocks(state, now or datetime.now(UTC))
     return found

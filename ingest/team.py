@@ -30,7 +30,15 @@ from ingest.vocabulary import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["TeamRefused", "add_note", "remove_note", "remove_segment", "save_segment"]
+__all__ = [
+    "TeamRefused",
+    "add_note",
+    "one_line",
+    "remove_note",
+    "remove_segment",
+    "save_segment",
+    "team_folder",
+]
 
 WHO_CHARS_MAX: Final = 80
 DAY_CHARS: Final = 10  # 2026-11-20
@@ -58,7 +66,7 @@ def add_note(
     ------
     TeamRefused : when there is no text, `at` is no day, or the home cannot be written.
     """
-    words = _line(text, NOTE_CHARS_MAX)
+    words = one_line(text, NOTE_CHARS_MAX)
     if not words:
         raise TeamRefused("A note needs some words. Say what happened on that day.")
     note_id = uuid.uuid4().hex
@@ -71,7 +79,7 @@ def remove_note(
     home: str | Path, note_id: str, *, who: str = "", now: datetime | None = None
 ) -> None:
     """Take a note back; its line stays in the file, with a later one that removes it."""
-    _append(home, NOTES_FILE, {"id": _line(note_id, WHO_CHARS_MAX), "removed": True}, who, now)
+    _append(home, NOTES_FILE, {"id": one_line(note_id, WHO_CHARS_MAX), "removed": True}, who, now)
 
 
 def save_segment(
@@ -111,7 +119,7 @@ def remove_segment(
     home: str | Path, name: str, *, who: str = "", now: datetime | None = None
 ) -> None:
     """Take a segment back; a later one of the same name starts anew."""
-    said = {"name": _line(name, SEGMENT_NAME_CHARS_MAX), "removed": True}
+    said = {"name": one_line(name, SEGMENT_NAME_CHARS_MAX), "removed": True}
     _append(home, SEGMENTS_FILE, said, who, now)
 
 
@@ -122,7 +130,7 @@ def segment_name(name: str) -> str:
     ------
     TeamRefused : when it is empty, too long, or would read as the opposite of another.
     """
-    kept = _line(name, SEGMENT_NAME_CHARS_MAX + 1)
+    kept = one_line(name, SEGMENT_NAME_CHARS_MAX + 1)
     if not kept:
         raise TeamRefused("A segment needs a name, such as internal or paying designers.")
     if len(kept) > SEGMENT_NAME_CHARS_MAX:
@@ -153,7 +161,7 @@ def _people(users: Sequence[str]) -> list[str]:
 
 
 def _query(query: str) -> str:
-    kept = _line(query, SEGMENT_QUERY_CHARS_MAX + 1).removeprefix("?")
+    kept = one_line(query, SEGMENT_QUERY_CHARS_MAX + 1).removeprefix("?")
     if not kept:
         raise TeamRefused("No filter is set, so the segment would be everybody. Set one first.")
     if len(kept) > SEGMENT_QUERY_CHARS_MAX:
@@ -178,27 +186,37 @@ def _moment(at: date | str) -> str:
     return at.isoformat()
 
 
-def _line(text: str, most: int) -> str:
+def one_line(text: str, most: int) -> str:
     """Return text on one line, without what cannot be seen, and no longer than `most`."""
     whole = str(text).encode("utf-8", "replace").decode("utf-8")  # a lone surrogate is no text
     return " ".join(_UNSEEN.sub(" ", whole).split())[:most].strip()
+
+
+def team_folder(home: str | Path, things: str) -> Path:
+    """Return the folder of a home that keeps what the team says; it need not be there yet.
+
+    Raises
+    ------
+    TeamRefused : when the home is not there, or is a single file without room for `things`.
+    """
+    root = Path(home).expanduser()
+    if not root.exists():
+        raise TeamRefused(f"There is no telemetry at {root}, so there is no place to keep this.")
+    if not root.is_dir():
+        raise TeamRefused(
+            f"{root.name} is a single file, which has no room for {things}. Put it into a folder's "
+            "inbox/ and open the folder instead."
+        )
+    return root / TEAM_FOLDER
 
 
 def _append(
     home: str | Path, name: str, said: dict[str, Any], who: str, now: datetime | None
 ) -> None:
     """Append one line in one write; what others append meanwhile stays whole."""
-    root = Path(home).expanduser()
-    if not root.exists():
-        raise TeamRefused(f"There is no telemetry at {root}, so there is no place to keep this.")
-    if not root.is_dir():
-        raise TeamRefused(
-            f"{root.name} is a single file, which has no room for notes and segments. Put it into "
-            "a folder's inbox/ and open the folder instead."
-        )
+    path = team_folder(home, "notes and segments") / name
     written_at = (now or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="milliseconds")
-    said |= {"who": _line(who, WHO_CHARS_MAX), "written_at": written_at.replace("+00:00", "Z")}
-    path = root / TEAM_FOLDER / name
+    said |= {"who": one_line(who, WHO_CHARS_MAX), "written_at": written_at.replace("+00:00", "Z")}
     try:
         path.parent.mkdir(exist_ok=True)
         _write(path, json.dumps(said).encode() + b"\n")

@@ -57,6 +57,7 @@ PIPELINE_FOLDER: Final = "pipeline"  # what the clients counted: written, sample
 TEAM_FOLDER: Final = "team"  # what the team itself says: never read as telemetry
 NOTES_FILE: Final = "notes.jsonl"
 SEGMENTS_FILE: Final = "segments.jsonl"
+VIEWS_FILE: Final = "views.db"  # saved views and queries, and what each person asked
 CONSENT_FILE: Final = "telemetry.json"
 SALT_VARIABLE: Final = "TELEMETRY_SALT"  # one salt for the homes of many machines
 DEMO_FILE: Final = "DEMO"  # present when the demo wrote the home; the app then shows its banner
@@ -75,6 +76,12 @@ NOTE_CHARS_MAX: Final = 500
 SEGMENT_NAME_CHARS_MAX: Final = 60
 SEGMENT_USERS_MAX: Final = 20_000
 SEGMENT_QUERY_CHARS_MAX: Final = 4_000
+VIEWS_BYTES_MAX: Final = 64 * 1024 * 1024
+VIEWS_SCHEMA: Final = 1  # the version of the tables in it
+VIEW_NAME_CHARS_MAX: Final = 80
+VIEW_WORDS_CHARS_MAX: Final = 500  # of a description
+VIEW_QUERY_CHARS_MAX: Final = 64_000  # a query of SQL, percent-encoded
+HISTORY_MAX: Final = 100  # questions remembered per person
 SEGMENT_NOT: Final = "not "  # before a segment's name in a filter: everybody else
 
 # --- names -----------------------------------------------------------------------------------
