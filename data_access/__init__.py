@@ -1,8 +1,9 @@
 """The part that reads: lazy frames over a telemetry home, filters, windows and metrics."""
 
+from data_access.config import Settings
 from data_access.errors import DataUnavailable, Problem
 from data_access.filters import Filters
-from data_access.home import Settings, settings
+from data_access.home import settings
 from data_access.pipeline import Pipeline, pipeline
 from data_access.sources import (
     choices,

@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from data_access import database
+from data_access.config import settings_files
 from data_access.errors import Problem, counted
 from data_access.frames import empty, typed
 from data_access.lines import FileReader, log_key
 from data_access.manifest import KEY, Manifest, Segment
-from ingest.vocabulary import SEGMENTS_FILE, SETTINGS_FILE, TABLES, TEAM_FOLDER, parse_time
+from ingest.vocabulary import SEGMENTS_FILE, TABLES, TEAM_FOLDER, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -548,7 +549,7 @@ def fingerprint(home: Home) -> str:
     watched = [
         home.database,
         home.database.with_name(home.database.name + "-wal"),
-        home.root / SETTINGS_FILE,
+        *settings_files(home),
         home.root / TEAM_FOLDER / SEGMENTS_FILE,  # frames are cut by it; notes cut none
         *home.inbox_files(),
         *home.log_files(),

@@ -1,38 +1,33 @@
 """Where a telemetry home keeps its files, and what the team's settings say.
 
-It finds paths and reads telemetry.toml; it opens no data.
+It finds paths; settings.py reads telemetry.toml. It opens no data.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import tomllib
-from dataclasses import dataclass, field
-from datetime import date, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from data_access.errors import DataUnavailable, Problem
-from data_access.window import known_timezone
+from data_access.config import Settings, home_beside_app, settings_of
+from data_access.errors import DataUnavailable
 from ingest.vocabulary import (
     COLUMNAR_FOLDER,
     DATABASE_FILE,
-    DEMO_FILE,
     INBOX_FOLDER,
     LOG_FOLDER,
     SALT_FILE,
     SALT_VARIABLE,
-    SETTINGS_FILE,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 HOME_VARIABLE: Final = "TELEMETRY_HOME"
 HOME_DEFAULT: Final = "telemetry"
 LOG_FILES_MAX: Final = 20_000
-SMALL_GROUP_USERS: Final = 5  # fewer could be recognised by somebody outside the team
 INBOX_FILES_MAX: Final = 1_000
 _LINE_FILES: Final = (".jsonl", ".jsonl.gz")
 
@@ -91,7 +86,9 @@ def _walk(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def open_home(home: str | Path | None = None) -> Home:
-    """Return the home at `home`, else at $TELEMETRY_HOME, else ./telemetry.
+    """Return the home at `home`, else at $TELEMETRY_HOME, else as telemetry.toml says.
+
+    Without any of them it is ./telemetry.
 
     A folder is a home. A file is read as it is: a database of ours or of an older system, or
     JSON lines.
@@ -100,7 +97,7 @@ def open_home(home: str | Path | None = None) -> Home:
     ------
     DataUnavailable : when there is nothing at that path.
     """
-    asked = Path(home or os.environ.get(HOME_VARIABLE) or HOME_DEFAULT).expanduser()
+    asked = Path(home or default_home()).expanduser()
     path = asked.resolve()
     if not _readable(path):
         raise DataUnavailable(
@@ -121,6 +118,11 @@ def open_home(home: str | Path | None = None) -> Home:
     )
 
 
+def default_home() -> str:
+    """Return $TELEMETRY_HOME, else the home that the app's own telemetry.toml names, or ours."""
+    return os.environ.get(HOME_VARIABLE) or home_beside_app() or HOME_DEFAULT
+
+
 def _readable(path: Path) -> bool:
     """Tell whether a path may be read, or is not there at all."""
     try:
@@ -138,113 +140,6 @@ def _writable(folder: Path) -> Path:
     return cache / "betascope" / hashlib.blake2b(str(folder).encode(), digest_size=8).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What telemetry.toml says, with defaults for what it does not.
-
-    `testers` are user hashes; `record_app_use` whether the app records its own use, None when the
-    file does not say; `group_users_min` how many people a group of a breakdown needs to be shown
-    (0: any); `people_lists` whether single people may be listed; `problems` what in the file could
-    not be used.
-    """
-
-    open_beta_date: date | None = None
-    testers: tuple[str, ...] = ()
-    timezone: str = "UTC"
-    week_starts_on: str = "monday"
-    is_demo: bool = False
-    record_app_use: bool | None = None
-    group_users_min: int = SMALL_GROUP_USERS
-    people_lists: bool = True
-    problems: tuple[Problem, ...] = field(default=())
-
-
 def settings(home: str | Path | None = None) -> Settings:
-    """Return the team's settings for a home; a broken file gives the defaults and a problem."""
-    place = open_home(home)
-    path = place.root / SETTINGS_FILE
-    is_demo = place.path == place.root and (place.root / DEMO_FILE).exists()
-    try:
-        raw = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return Settings(is_demo=is_demo)
-    except (OSError, ValueError) as error:
-        problem = Problem(
-            "settings", str(path), f"The settings cannot be read: {error}", "Mend the file."
-        )
-        return Settings(is_demo=is_demo, problems=(problem,))
-    raw |= raw.get("beta", {}) if isinstance(raw.get("beta"), dict) else {}
-    wrong: list[str] = []
-    return Settings(
-        open_beta_date=_day(raw.get("open_beta_date"), wrong),
-        testers=_names(raw.get("testers"), wrong),
-        timezone=_timezone(raw.get("timezone", "UTC"), wrong),
-        week_starts_on=_week(raw.get("week_starts_on", "monday"), wrong),
-        is_demo=is_demo,
-        record_app_use=_switch("record_app_use", raw, wrong),
-        group_users_min=_small_groups(raw.get("small_groups", "hide"), wrong),
-        people_lists=_people_lists(raw, wrong),
-        problems=tuple(
-            Problem("settings", str(path), f"{name} cannot be used.", "Correct it in the file.")
-            for name in wrong
-        ),
-    )
-
-
-def _day(value: object, wrong: list[str]) -> date | None:
-    if value is None:
-        return None
-    if isinstance(value, datetime):
-        return value.date()
-    if isinstance(value, date):
-        return value
-    try:
-        return date.fromisoformat(str(value))
-    except ValueError:
-        wrong.append("open_beta_date")
-        return None
-
-
-def _names(value: object, wrong: list[str]) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    if isinstance(value, list) and all(isinstance(one, str) for one in value):
-        return tuple(value)
-    wrong.append("testers")
-    return ()
-
-
-def _switch(name: str, raw: Mapping[str, object], wrong: list[str]) -> bool | None:
-    value = raw.get(name)
-    if value is None or isinstance(value, bool):
-        return value
-    wrong.append(name)
-    return None
-
-
-def _small_groups(value: object, wrong: list[str]) -> int:
-    if value == "show":
-        return 0
-    if value != "hide":
-        wrong.append("small_groups")
-    return SMALL_GROUP_USERS
-
-
-def _people_lists(raw: Mapping[str, object], wrong: list[str]) -> bool:
-    """Return whether lists of people are open; what cannot be read was meant to close them."""
-    said = _switch("people_lists", raw, wrong)
-    return "people_lists" not in wrong and said is not False
-
-
-def _timezone(value: object, wrong: list[str]) -> str:
-    known = known_timezone(str(value))
-    if known != str(value):
-        wrong.append("timezone")
-    return known
-
-
-def _week(value: object, wrong: list[str]) -> str:
-    if value in ("monday", "sunday"):
-        return str(value)
-    wrong.append("week_starts_on")
-    return "monday"
+    """Return the team's settings for a home; what cannot be used has its default and a problem."""
+    return settings_of(open_home(home))

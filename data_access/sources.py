@@ -19,7 +19,7 @@ from data_access.columnar import Snapshot, fingerprint, refresh
 from data_access.errors import DataUnavailable, Problem, counted
 from data_access.filters import DIMENSIONS, STAGES, Filters
 from data_access.found import Found, found_in
-from data_access.home import Home, Settings, open_home, settings
+from data_access.home import Home, open_home, settings
 from data_access.metadata import METADATA_COLUMN
 from data_access.schema import SCHEMAS, TIME
 from data_access.team import Segment, segments_of, team_problems
@@ -29,6 +29,8 @@ from ingest.vocabulary import TABLES
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from data_access.config import Settings
 
 SNAPSHOTS_MAX: Final = 4  # homes (and their versions) whose state is remembered
 CHOICES_MAX: Final = 500

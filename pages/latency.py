@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components import behind, charts, groups, kpi, pictures, sentences
+from pages.components import behind, charts, groups, kpi, pictures, sentences, text
 from pages.components.cell import ask, cell
 from pages.components.head import head, reading
 from pages.components.headline import headline
@@ -50,10 +50,11 @@ groups.over_time(
 cell(
     view,
     "Operations",
-    [ask("latency"), ask("apdex")],
+    [ask("latency"), ask("apdex", threshold_ms=view.apdex_ms)],
     pictures.operations,
     compare=True,
-    subtitle="Percentiles per operation, slowest p95 first; Apdex counts 500 ms as fast enough",
+    subtitle="Percentiles per operation, slowest p95 first; "
+    f"Apdex counts {text.duration(view.apdex_ms)} as fast enough",
     alt="A table of operations with their percentiles, failures and Apdex.",
     empty=EMPTY,
     **behind.of_values(

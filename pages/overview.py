@@ -122,7 +122,7 @@ with right:
 cell(
     view,
     "What happened",
-    [ask("releases"), ask("incidents")],
+    [ask("releases"), ask("incidents", **view.incidents)],
     lambda _: moments.table(view),
     subtitle="Releases first seen, incidents found in the data, and the team's notes, newest first",
     alt="A table of releases, incidents and notes with their day.",

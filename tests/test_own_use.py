@@ -238,7 +238,8 @@ def test_a_setting_that_is_neither_yes_nor_no_is_a_problem_and_changes_nothing(h
     found = settings(home)
 
     assert found.record_app_use is None
-    assert [problem.what for problem in found.problems] == ["record_app_use cannot be used."]
+    (problem,) = found.problems
+    assert problem.what == 'record_app_use = "maybe" cannot be used: it must be true or false.'
 
 
 def test_the_apps_own_home_and_its_files_are_never_recorded(tmp_path):

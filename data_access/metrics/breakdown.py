@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from data_access.home import SMALL_GROUP_USERS
+from data_access.keys import SMALL_GROUP_USERS
 from data_access.metadata import METADATA_COLUMN
 from data_access.metrics.common import (
     KEY,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from data_access.home import SMALL_GROUP_USERS
+from data_access.keys import SMALL_GROUP_USERS
 from data_access.metrics.breakdown import GROUP, GROUPS_MAX, NO_VALUE, OTHER, column_of
 from data_access.metrics.common import (
     EVENT,

@@ -24,16 +24,22 @@ QUIET_HOURS_MAX: Final = 1  # between two bad hours of one incident
 
 
 @metric("events", lookback_days=USUAL_DAYS)
-def incidents(events: pl.LazyFrame, window: Window) -> pl.LazyFrame:
+def incidents(
+    events: pl.LazyFrame,
+    window: Window,
+    *,
+    failures_min: float = FAILURES_MIN,
+    times_min: float = TIMES_MIN,
+) -> pl.LazyFrame:
     """Stretches of hours in which far more events failed than usual.
 
     Definition
     ----------
-    An hour (UTC) is bad when at least 10 of its events fail, the error rate is at least three
-    times the usual one, and the failures exceed the expected ones by five times their noise. The
-    usual rate is that of the window and the 28 days before it, bad hours left out. Bad hours
-    with at most one other hour between them are one incident; it is there when it touches the
-    window. Its end is the end of its last bad hour.
+    An hour (UTC) is bad when at least 10 of its events fail (`failures_min`), the error rate is at
+    least three times the usual one (`times_min`), and the failures exceed the expected ones by
+    five times their noise. The usual rate is that of the window and the 28 days before it, bad
+    hours left out. Bad hours with at most one other hour between them are one incident; it is
+    there when it touches the window. Its end is the end of its last bad hour.
 
     On sampled data an estimate: the weights are added up.
 
@@ -64,14 +70,17 @@ def incidents(events: pl.LazyFrame, window: Window) -> pl.LazyFrame:
         (pl.col(WEIGHT) ** 2).sum().alias("squares"),
     )
     failed = rows.filter("failed").select("hour", KEY, WEIGHT)
-    return in_memory(hours, lambda found, failed: _runs(found, failed, window), failed)
+    least = (failures_min, times_min)
+    return in_memory(hours, lambda found, failed: _runs(found, failed, window, least), failed)
 
 
-def _runs(hours: pl.DataFrame, failed: pl.DataFrame, window: Window) -> pl.LazyFrame:
+def _runs(
+    hours: pl.DataFrame, failed: pl.DataFrame, window: Window, least: tuple[float, float]
+) -> pl.LazyFrame:
     """Return the columns of `incidents` out of the hours and the events that failed."""
     marked = hours.lazy().sort("hour")
     for _ in range(2):  # first against everything, then against what is not bad
-        marked = _marked(marked)
+        marked = _marked(marked, *least)
     bad = marked.filter("bad").with_columns(
         (pl.col("hour").diff() > timedelta(hours=1 + QUIET_HOURS_MAX))
         .fill_null(value=True)
@@ -107,7 +116,7 @@ def _runs(hours: pl.DataFrame, failed: pl.DataFrame, window: Window) -> pl.LazyF
     )
 
 
-def _marked(hours: pl.LazyFrame) -> pl.LazyFrame:
+def _marked(hours: pl.LazyFrame, failures_min: float, times_min: float) -> pl.LazyFrame:
     """Return the hours with the rate of those not yet bad, and which are bad against it."""
     calm = ~pl.col("bad") if "bad" in hours.collect_schema() else pl.lit(value=True)
     usual = pl.col("failures").filter(calm).sum() / pl.col("events").filter(calm).sum()
@@ -116,8 +125,8 @@ def _marked(hours: pl.LazyFrame) -> pl.LazyFrame:
     noise = (expected * (1 - pl.col("usual_rate")) * each).sqrt()
     return hours.with_columns(usual.alias("usual_rate")).with_columns(
         (
-            (pl.col("failures") >= FAILURES_MIN)
-            & (pl.col("failures") >= TIMES_MIN * expected)
+            (pl.col("failures") >= failures_min)
+            & (pl.col("failures") >= times_min * expected)
             & (pl.col("failures") - expected >= SURPRISE_MIN * noise)
         ).alias("bad")
     )

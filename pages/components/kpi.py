@@ -126,17 +126,26 @@ def failures(view: View) -> Number:
 
 def apdex(view: View) -> Number:
     """Return Apdex over all operations."""
-    now = _first(view.load("apdex", by=()), "apdex")
+    now = _first(view.load("apdex", by=(), threshold_ms=view.apdex_ms), "apdex")
     words = None
     if view.previous is not None:
-        before = _first(view.load("apdex", by=(), before=True), "apdex")
+        asked = view.load("apdex", by=(), threshold_ms=view.apdex_ms, before=True)
+        before = _first(asked, "apdex")
         if now is not None and before is not None:
             moved = now - before
             direction = 0 if abs(moved) < 0.01 else (1 if moved > 0 else -1)  # noqa: PLR2004
             said = {0: "about the same", 1: "up", -1: "down"}[direction]
             words = text.Change(f"{said} (from {before:.2f})", direction)
     shown = text.NOTHING if now is None else f"{now:.2f}"
-    return Number("Apdex", shown, words, "apdex", 1, (), "1 is everybody satisfied; T is 500 ms.")
+    return Number(
+        "Apdex",
+        shown,
+        words,
+        "apdex",
+        1,
+        (),
+        f"1 is everybody satisfied; T is {text.duration(view.apdex_ms)}.",
+    )
 
 
 def _first(frame: pl.DataFrame, column: str) -> float | None:

@@ -90,7 +90,7 @@ def _incidents(view: View) -> list[Moment]:
             f"{_local(row['ended_at'], view):%H:%M}, {text.percent(row['usual_rate'])} is usual; "
             f"{text.some(row['users'], 'person', 'people')} hit",
         )
-        for row in view.load("incidents").iter_rows(named=True)
+        for row in view.load("incidents", **view.incidents).iter_rows(named=True)
     ]
 
 

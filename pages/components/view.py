@@ -77,6 +77,17 @@ class View:
         """The timezone of those days."""
         return self.window.timezone
 
+    @property
+    def apdex_ms(self) -> float:
+        """The duration with which Apdex counts people as satisfied."""
+        return self.facts.settings.thresholds.apdex_ms
+
+    @property
+    def incidents(self) -> dict[str, Any]:
+        """The options of `metrics.incidents` that the team's settings decide."""
+        found = self.facts.settings.thresholds
+        return {"failures_min": found.incident_failures, "times_min": found.incident_times}
+
     def load(
         self,
         metric: str,
