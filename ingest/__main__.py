@@ -4,6 +4,7 @@
     python -m ingest load FILE...
     python -m ingest migrate OLD
     python -m ingest retain
+    python -m ingest token create | list | revoke
 
 Exit codes: 0 done, 1 some lines were quarantined or a file broke off, 2 a file, or all of them,
 could not be loaded at all. For retain: 1 some files had to be kept, 2 the database failed.
@@ -21,13 +22,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from ingest import demo
+from ingest import demo, token_command
 from ingest.loader import CannotLoad, LoadSummary, load, replay_log
 from ingest.migrate import OldDatabase
 from ingest.old_logs import migrate
 from ingest.retention import RetainSummary, retain
 from ingest.salt import read_salt
 from ingest.settings import DAYS_MAX, MB, IngestSettings, read_settings
+from ingest.tokens import TokenRefused, tokens_file
 from ingest.vocabulary import DATABASE_FILE
 
 HOME_DEFAULT: Final = "telemetry"
@@ -45,10 +47,12 @@ def main(arguments: list[str] | None = None) -> int:
             return demo.run(chosen, home=home, today=datetime.now(UTC).date())
         if chosen.command == "retain":
             return _retain(chosen, home)
+        if chosen.command == "token":
+            return _token(chosen, home)
         if chosen.command == "migrate":
             return _migrate(chosen, home)
         return _load(chosen.files, home)
-    except (OldDatabase, demo.DemoRefused) as error:
+    except (OldDatabase, demo.DemoRefused, TokenRefused) as error:
         print(f"error: {error}", file=sys.stderr)
     except sqlite3.Error as error:
         print(
@@ -106,9 +110,29 @@ def _parser() -> argparse.ArgumentParser:
     retained.add_argument(
         "--dry-run", action="store_true", help="say what a run would do and change nothing"
     )
-    for command in (made, loaded, moved, retained):
+    given = commands.add_parser("token", help="make, list and revoke tokens of the HTTP API")
+    token_command.add_arguments(given)
+    for command in (made, loaded, moved, retained, given):
         command.add_argument("--home", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return parser
+
+
+def _token(chosen: argparse.Namespace, home: Path) -> int:
+    try:
+        return token_command.run(
+            chosen,
+            home,
+            now=datetime.now(UTC),
+            say=print,
+            explain=lambda words: print(words, file=sys.stderr),
+        )
+    except OSError as error:
+        print(
+            f"error: {tokens_file(home)} cannot be used ({error.strerror or error}). Run the "
+            "command as the user who owns the home.",
+            file=sys.stderr,
+        )
+        return 2
 
 
 def _days(text: str) -> int:

@@ -13,8 +13,8 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
+from data_access.asked import end_of_span, resolve
 from data_access.filters import DIMENSIONS, SPAN_DEFAULT, SPANS, VALUE_CHARS_MAX, Filters
-from data_access.window import Window, known_timezone
 from ingest.vocabulary import SEGMENT_NOT
 from pages.components import menu, text
 from pages.components import options as own_options
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
+    from data_access.asked import Moved
     from pages.components.load import Facts
 
 SWITCHES: Final = {"compare": True, "complete": True, "live": False}
@@ -49,7 +50,6 @@ HELP: Final = {
 _PLACE: Final = ("timezone", "week_starts_on")
 OWN: Final = ("group", "operation", "user", "who")  # of a single page; whom a mark stands for
 _OTHERS: Final = (*OWN, "embed", "embed_options")  # and what Streamlit itself reads
-_PERIODS: Final = {"week": "1w", "month": "1mo"}
 _TRUTH: Final = ("true", "false")
 _ASKED: Final = "_asked"
 _NOTES: Final = "_notes"
@@ -93,30 +93,28 @@ def sidebar(facts: Facts | None, *, now: datetime, today: date) -> Choice:
     values |= {name: [value] for name, value in place.items()}
     span = values["span"][-1]
     live, complete = (st.session_state.get(name, SWITCHES[name]) for name in ("live", "complete"))
-    end, note = end_day(
-        span,
-        today,
-        facts.last_day if facts else None,
+    asked_for = resolve(
+        values,
+        now=now,
+        today=today,
+        timezone=place["timezone"],
+        week_starts_on=place["week_starts_on"],
         first_day=facts.first_day if facts else None,
+        last_day=facts.last_day if facts else None,
         complete=complete,
         live=live,
-        week_starts_on=place["week_starts_on"],
     )
-    moment = _to_the_minute(now)
-    if end < today:  # 24 hours end with the last day that has data, or with this minute
-        moment = Window(
-            end, end + timedelta(days=1), timezone=known_timezone(place["timezone"])
-        ).closes_at
-    filters = Filters.from_query(values, today=end, now=moment, timezone=place["timezone"])
+    filters = asked_for.filters
     st.session_state[_SHOWN] = (filters.window.start, filters.window.end - timedelta(days=1))
-    notes = (*_notes(asked, values, offered, facts), *filters.notes, *note)
+    moved = _moved(asked_for.moved, span, today, asked_for.end)
+    notes = (*_notes(asked, values, offered, facts), *filters.notes, *moved)
     return Choice(
         filters=filters,
         compare=bool(st.session_state.get("compare", True)),
         complete=bool(complete),
         live=bool(live),
         span=span,
-        latest=_latest(filters.window, span, now, facts.last_day if facts else None),
+        latest=asked_for.latest,
         notes=tuple(dict.fromkeys(notes)),
     )
 
@@ -139,39 +137,27 @@ def end_day(
     first_day, last_day : the first and the last day with data, if any.
     complete, live : the switches; live shows today whatever `complete` says.
     """
-    if span == "custom":
-        return today, ()
-    end = today
-    notes: list[str] = []
-    if complete and not live and span != "24h":
-        end = today - timedelta(days=1)
-        if span in _PERIODS and _began(today, span, week_starts_on):
-            end = today
-            notes.append(f"This {span} began today, so today is shown although it is not over.")
-        elif first_day == today:
-            end = today
-            notes.append("The first telemetry came today, so today is shown, though not over yet.")
-    if last_day is not None and last_day < end:
-        end = last_day
-        quiet = text.ago(timedelta(days=(today - last_day).days))
-        if (today - last_day).days > 1 or live or not complete:
-            notes = [f"The data ends on {text.day(last_day)} ({quiet}), so the span ends there."]
-    return end, tuple(notes)
+    end, moved = end_of_span(
+        span,
+        today,
+        last_day,
+        complete=complete,
+        live=live,
+        first_day=first_day,
+        week_starts_on=week_starts_on,
+    )
+    return end, _moved(moved, span, today, end)
 
 
-def _latest(window: Window, span: str, now: datetime, last_day: date | None) -> datetime:
-    """Return where the last hours end: with what is shown, or with this minute."""
-    if span in ("custom", "24h"):
-        return window.closes_at
-    if last_day is None:
-        return _to_the_minute(now)
-    after = Window(last_day, last_day + timedelta(days=1), timezone=window.timezone).closes_at
-    return min(_to_the_minute(now), after)
-
-
-def _began(today: date, span: str, week_starts_on: str) -> bool:
-    day = Window.last(1, today, week_starts_on=_week(week_starts_on))
-    return day.period_start(today, every=_PERIODS[span]) == today
+def _moved(why: Moved, span: str, today: date, end: date) -> tuple[str, ...]:
+    """Say why a span does not end with the usual day, if it does not."""
+    said = {
+        "began": f"This {span} began today, so today is shown although it is not over.",
+        "first": "The first telemetry came today, so today is shown, though not over yet.",
+        "ended": f"The data ends on {text.day(end)} "
+        f"({text.ago(timedelta(days=(today - end).days))}), so the span ends there.",
+    }
+    return (said[why],) if why else ()
 
 
 def link(base: str, choice: Choice, own: Sequence[tuple[str, str]] = ()) -> str:
@@ -320,15 +306,6 @@ def ignored(
     if strange:
         notes.append(f"Ignored unknown parts of the link: {text.listed(strange)}.")
     return tuple(notes)
-
-
-def _to_the_minute(now: datetime) -> datetime:
-    """Round up, so that the last 24 hours are one cache key for a minute and miss no event."""
-    return now.replace(second=0, microsecond=0) + timedelta(minutes=1)
-
-
-def _week(name: str) -> str:
-    return name if name == "sunday" else "monday"
 
 
 def copy_link(url: Callable[[], str]) -> None:

@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import streamlit as st
 
+from data_access.asked import at_least, last_hours
 from data_access.metrics import METRICS
 from data_access.pipeline import MEASURES
-from data_access.window import Window
 from pages.components.load import Facts, load, measured
 from pages.components.recorder import OFF, Recorder
 from pages.components.text import Sample
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from data_access import Filters
+    from data_access.window import Window
 
 _KEY: Final = "_view"
 # rows, of which none is estimated
@@ -139,25 +140,12 @@ class View:
 
     def at_least(self, days: int) -> View:
         """Return a view of no fewer than `days` days to the same end: weeks need room."""
-        start = min(self.window.start, self.window.end - timedelta(days=days))
-        whole = replace(self.window, start=start, start_at=None, end_at=None)
-        return self if self.window.days >= days else self.over(whole)
+        window = at_least(self.window, days)
+        return self if window is self.window else self.over(window)
 
     def last_hours(self, hours: int) -> View:
         """Return a view of the data's last whole hours, the present one included."""
-        past = timedelta(
-            minutes=self.latest.minute,
-            seconds=self.latest.second,
-            microseconds=self.latest.microsecond,
-        )
-        return self.over(
-            Window.last_hours(
-                hours,
-                self.latest - past + timedelta(hours=1 if past else 0),
-                timezone=self.timezone,
-                week_starts_on=self.window.week_starts_on,
-            )
-        )
+        return self.over(last_hours(self.window, hours, self.latest))
 
     def over(self, window: Window) -> View:
         """Return a view of another window with the same filters."""
