@@ -126,10 +126,11 @@ def _token(chosen: argparse.Namespace, home: Path) -> int:
             say=print,
             explain=lambda words: print(words, file=sys.stderr),
         )
-    except OSError as error:
+    except (OSError, sqlite3.Error) as error:
+        reason = getattr(error, "strerror", None) or error
         print(
-            f"error: {tokens_file(home)} cannot be used ({error.strerror or error}). Run the "
-            "command as the user who owns the home.",
+            f"error: {tokens_file(home)} cannot be used ({reason}). Run the command as the user "
+            "who owns the home.",
             file=sys.stderr,
         )
         return 2
