@@ -7,6 +7,7 @@ loads pandas, and this file runs inside somebody's product.
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 MIGRATION_SET: Final = "betascope"
 BUSY_TIMEOUT_S: Final = 5.0
+WAL_RETRY_S: Final = 0.005  # between two tries to make a new database one with a WAL
 _STRICT_SINCE: Final = (3, 37, 0)
+_PRIMARY_CODE: Final = 0xFF  # the rest of an error code says more about the same
 
 
 class OldDatabase(RuntimeError):  # noqa: N818 - names the situation, as sqlite-utils does
@@ -106,7 +109,7 @@ def open_database(path: Path, *, timeout_s: float = BUSY_TIMEOUT_S) -> sqlite3.C
         path, timeout=timeout_s, isolation_level=None, check_same_thread=False
     )
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
+        _keep_a_wal(connection, timeout_s)
         connection.execute("PRAGMA synchronous = NORMAL")
         if pending(connection):
             _apply(connection, path)
@@ -114,6 +117,26 @@ def open_database(path: Path, *, timeout_s: float = BUSY_TIMEOUT_S) -> sqlite3.C
         connection.close()
         raise
     return connection
+
+
+def _keep_a_wal(connection: sqlite3.Connection, timeout_s: float) -> None:
+    """Switch a new database to its WAL, waiting for whoever does the same right now.
+
+    SQLite waits for a lock, but not here: the switch makes a writer of a reader, which it refuses
+    at once, whatever the timeout: in 28 of 60 forks in a new home, one of the two processes had its
+    rows in the log only, and a short-lived one never came round to storing them.
+    """
+    until_s = time.monotonic() + timeout_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode & _PRIMARY_CODE == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() >= until_s:
+                raise
+            time.sleep(WAL_RETRY_S)
+        else:
+            return
 
 
 def pending(connection: sqlite3.Connection) -> list[str]:

@@ -8,6 +8,8 @@ import json
 import shutil
 import sqlite3
 import stat
+import threading
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -91,6 +93,39 @@ def test_a_locked_database_leaves_the_line_in_the_log_and_the_next_write_brings_
 
     assert one.write(read_row(event(event_id="e3")))
     assert count(home) == 3
+
+
+def held(home: Path) -> sqlite3.Connection:
+    """Hold a new database as another process does that is just making its tables."""
+    lock = sqlite3.connect(home / "telemetry.db", isolation_level=None, check_same_thread=False)
+    lock.execute("CREATE TABLE made (at)")
+    lock.execute("BEGIN IMMEDIATE")
+    return lock
+
+
+def test_a_writer_waits_for_another_that_is_making_the_database(home):
+    with contextlib.closing(held(home)) as lock:
+        release = threading.Timer(0.2, lock.execute, ["COMMIT"])
+        release.start()
+        made = writer(home)
+        is_stored = made.write(read_row(event(event_id="e1")))
+        release.join()
+
+    assert (is_stored, made.last_error) == (True, None)
+    assert count(home) == 1
+
+
+def test_a_writer_waits_no_longer_than_it_was_told_and_the_line_is_safe(home):
+    with contextlib.closing(held(home)):
+        made = writer(home, busy_timeout_s=0.1)
+        began_s = time.monotonic()
+        assert not made.write(read_row(event(event_id="e1")))
+        assert 0.1 <= time.monotonic() - began_s < 1.0
+
+    assert "locked" in str(made.last_error)
+    assert made.is_behind
+    assert made.catch_up()
+    assert count(home) == 1
 
 
 def test_a_corrupt_database_does_not_stop_the_log(home):
