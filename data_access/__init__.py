@@ -3,7 +3,7 @@
 from data_access.config import Settings
 from data_access.errors import DataUnavailable, Problem
 from data_access.filters import Filters
-from data_access.home import settings
+from data_access.home import settings, settings_anyway
 from data_access.pipeline import Pipeline, pipeline
 from data_access.sources import (
     choices,
@@ -50,6 +50,7 @@ __all__ = [
     "segment_sizes",
     "segments",
     "settings",
+    "settings_anyway",
     "stages",
     "version",
     "views",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from data_access.config import Settings, home_beside_app, settings_of
+from data_access.config import Settings, home_beside_app, settings_files, settings_of
 from data_access.errors import DataUnavailable
 from ingest.vocabulary import (
     COLUMNAR_FOLDER,
@@ -143,3 +143,21 @@ def _writable(folder: Path) -> Path:
 def settings(home: str | Path | None = None) -> Settings:
     """Return the team's settings for a home; what cannot be used has its default and a problem."""
     return settings_of(open_home(home))
+
+
+def settings_anyway(home: str | Path | None = None) -> Settings:
+    """Return the settings also where there is no telemetry: the app's own file says some."""
+    return settings_of(_home_anyway(home))
+
+
+def settings_places(home: str | Path | None = None) -> list[Path]:
+    """Return the settings files of a home, there or not, the one that decides first."""
+    return settings_files(_home_anyway(home))
+
+
+def _home_anyway(home: str | Path | None) -> Home:
+    try:
+        return open_home(home)
+    except DataUnavailable:
+        path = Path(home or default_home()).expanduser().resolve()
+        return Home(path, path, path / DATABASE_FILE, path / COLUMNAR_FOLDER)

@@ -14,6 +14,7 @@ import data_access
 from data_access import DataUnavailable
 from pages.components import filters, home, marks, menu, notices, options, recorder, style
 from pages.components import notes as teams_notes
+from pages.components import settings as setup
 from pages.components.load import Facts, facts
 from pages.components.view import View, publish
 
@@ -58,7 +59,7 @@ page = st.navigation(
     expanded=True,
 )
 marks.take()
-with st.sidebar:
+with st.sidebar, st.container(key="filters"):
     choice = filters.sidebar(known, now=now, today=today)
     filters.own_choices()
     place_of_link = st.container()
@@ -73,7 +74,12 @@ def link() -> str:
     return filters.link(base, choice, [*own, *options.in_link()])
 
 
-# 3. Show it, or say why not.
+# 3. Show it, or say why not. How the notebook is set up is shown whatever the data.
+if page.url_path == menu.SETTINGS.address:
+    setup.publish(setup.Here(where, version, today, known, trouble))
+    own_use.opened(page.url_path)
+    page.run()
+    st.stop()
 if known is None:
     notices.no_data(trouble)
     st.stop()

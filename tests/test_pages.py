@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # a person's run tries the rarer states on three pages, CI on all of them
 EXAMPLES = ("overview", "retention", "errors")
-PAGES = tuple(entry.name for entry in menu.PAGES)
+PAGES = tuple(entry.name for entry in menu.REPORTS)
 SOME_OR_ALL = [
     pytest.param(name, marks=[] if name in EXAMPLES else pytest.mark.slow) for name in PAGES
 ]

@@ -8,11 +8,15 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One page: its file in `pages/`, what the menu calls it, and a Material icon."""
+    """One page: its file in `pages/`, what the menu calls it, and a Material icon.
+
+    `is_report` says that it answers with numbers of the telemetry; a tool of the notebook does not.
+    """
 
     file: str
     title: str
     icon: str
+    is_report: bool = True
 
     @property
     def name(self) -> str:
@@ -24,6 +28,8 @@ class Entry:
         """The page's address: the last part of its URL, and the beginning of its own choices."""
         return self.name.replace("_", "-")
 
+
+SETTINGS: Final = Entry("settings.py", "Settings", "settings", is_report=False)
 
 # heading in the menu -> pages; the first page of all is the home page
 SECTIONS: Final[dict[str, tuple[Entry, ...]]] = {
@@ -50,5 +56,7 @@ SECTIONS: Final[dict[str, tuple[Entry, ...]]] = {
         Entry("latency.py", "Latency", "speed"),
         Entry("pipeline.py", "Pipeline", "plumbing"),
     ),
+    "This notebook": (SETTINGS,),
 }
 PAGES: Final = tuple(entry for entries in SECTIONS.values() for entry in entries)
+REPORTS: Final = tuple(entry for entry in PAGES if entry.is_report)

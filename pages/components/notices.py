@@ -39,7 +39,12 @@ def prepared(where: str) -> str:
 
 def no_data(trouble: str) -> None:
     """Say that there is nothing to show, and how to get something."""
-    st.title("There is no telemetry here yet")
+    st.title("There is no telemetry here yet", anchor=False)
+    no_telemetry(trouble)
+
+
+def no_telemetry(trouble: str) -> None:
+    """Say why there is none, and the two ways to some."""
     st.text(trouble)
     st.markdown("Make a believable beta to look around in, then reload this page:")
     st.code("python -m ingest demo", language="bash")

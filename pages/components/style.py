@@ -29,10 +29,38 @@ CSS: Final = """<style>
 [data-testid="stLayoutWrapper"]:has(> .st-key-dates-hidden),
 [data-testid="stLayoutWrapper"]:has(> .st-key-own-hidden) { display: none; }
 [class*="st-key-empty-"] { text-align: center; }
+/* the Settings page: keys as a table, which stacks on a phone, and facts as a list */
+.bs-keys { width: 100%; border-collapse: collapse; font-size: .93rem; line-height: 1.4; }
+.bs-keys th, .bs-keys td { text-align: left; vertical-align: top; padding: .5rem .9rem .5rem 0;
+  border-bottom: 1px solid color-mix(in srgb, currentColor 16%, transparent); font-weight: 400; }
+.bs-keys thead th { font-size: .8rem; font-weight: 600; white-space: nowrap; }
+.bs-keys tbody th { width: 42%; }
+.bs-keys tbody th span { display: block; }
+.bs-keys td { width: 20%; overflow-wrap: anywhere; }
+.bs-keys td:last-child { width: 24%; }
+.bs-keys .bs-said td:nth-child(2) code { font-weight: 650; }
+.bs-keys code { font-size: .9em; background: none; color: inherit; padding: 0; }
+.bs-keys ul { margin: .2rem 0; padding-left: 1.1rem; }
+.bs-keys details { display: inline-block; }
+.bs-facts, .bs-facts dd { margin: 0 !important; padding: 0 !important; }
+.bs-facts { font-size: .93rem; line-height: 1.45; }
+.bs-facts > div { display: flex; gap: 1rem; padding: .3rem 0; }
+.bs-facts dt { flex: 0 0 9rem; font-weight: 600; }
+.bs-facts dd { overflow-wrap: anywhere; }
+.bs-facts > div:has(dd + dd) { display: grid; grid-template-columns: 9rem 1fr; gap: .1rem 1rem; }
+.bs-facts dd + dd { grid-column: 2; }
 @media (max-width: 640px) {
   .stMainBlockContainer { padding: 4.6rem 1rem 3rem; }
+  .bs-keys thead { position: absolute; clip-path: inset(50%); }
+  .bs-keys tr { display: block; padding: .5rem 0;
+    border-bottom: 1px solid color-mix(in srgb, currentColor 16%, transparent); }
+  .bs-keys tbody th, .bs-keys td, .bs-keys td:last-child { display: block; width: auto;
+    border: 0; padding: .1rem 0; }
+  .bs-keys td::before { content: attr(data-label) ": "; font-weight: 600; }
+  .bs-facts > div, .bs-facts > div:has(dd + dd) { display: block; }
 }
 @media (prefers-reduced-motion: reduce) {
   * { animation: none !important; transition: none !important; }
 }
 </style>"""
+NO_FILTERS: Final = "<style>.st-key-filters { display: none; }</style>"  # they keep their values
