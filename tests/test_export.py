@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import io
+import json
+import re
+import subprocess
+import sys
 import zipfile
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from xml.etree import ElementTree as ET
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
@@ -60,3 +68,270 @@ def test_every_format_takes_an_empty_frame(ending):
     _, write, _ = export.FORMATS[ending]
 
     assert isinstance(write(FRAME.clear(), about=""), bytes)
+
+
+# --- formulas --------------------------------------------------------------------------------
+
+
+FORMULAS = (
+    *("=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1", "\tx", "\rx", "\nx", "=", "-"),
+    *("\uff1d1+1", "\uff0b1", "\uff0d1", "\uff201", "\ufe661", "\ufe621", "\ufe631", "\ufe6b1"),
+    *("  =1", "\u00a0=1", "\u3000=1", "\ufeff=1", "\u200b=1", "\x00=1", "\x7f=1", " \t\n =1"),
+    *('=HYPERLINK("http://e")', "=cmd|' /C calc'!A0", "@echo", "-2+3+cmd|' /C calc'!A0"),
+)
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+@pytest.mark.parametrize("ending", ["csv", "xlsx"])
+def test_text_that_a_spreadsheet_would_run_begins_with_an_apostrophe(text, ending):
+    frame = pl.DataFrame({"name": [text], "n": [-1]})
+
+    data = export.to_bytes(frame, ending)
+
+    said, number = cells(data, ending)[1]
+    assert str(said).startswith("'")
+    assert str(said).replace("'", "").split() == text.replace("'", "").split()
+    assert number in {"-1", -1}
+
+
+def cells(data: bytes, ending: str) -> list[list[object]]:
+    """Return the rows of a file, its header first, as a reader that is not ours sees them."""
+    if ending == "csv":
+        return list(csv.reader(io.StringIO(data.decode(), newline="")))
+    with zipfile.ZipFile(io.BytesIO(data)) as book:
+        sheet, words = (
+            ET.fromstring(book.read(f"xl/{name}.xml"))  # noqa: S314 - written by us just now
+            for name in ("worksheets/sheet1", "sharedStrings")
+        )
+    strings = ["".join(part.text or "" for part in one.iter(f"{SHEET}t")) for one in words]
+    return [[_cell(cell, strings) for cell in row] for row in sheet.iter(f"{SHEET}row")]
+
+
+SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+
+
+def _cell(cell: ET.Element, strings: list[str]) -> object:
+    assert cell.find(f"{SHEET}f") is None, "a formula"
+    value = cell.find(f"{SHEET}v")
+    raw = "" if value is None or value.text is None else value.text
+    if cell.get("t") == "s":
+        return re.sub("_x([0-9A-F]{4})_", lambda m: chr(int(m[1], 16)), strings[int(raw)])
+    return float(raw)
+
+
+@pytest.mark.parametrize(
+    "text", ["plain", "a=b", "3-1", "x@y", "'=1", "", " ", "…-", "a\nb", "a;b"]
+)
+def test_other_text_stays_as_it_is(text):
+    assert cells(export.to_csv(pl.DataFrame({"name": [text]})), "csv")[1:] == [[text]]
+
+
+@pytest.mark.parametrize("text", ["x;=1+1;y", "x\n=1+1", "x\t=1+1", "x; \uff1d1"])
+def test_no_formula_begins_a_cell_where_the_separator_is_another(text):
+    """A German Excel splits a comma's CSV at the semicolons, and ignores the quotes within."""
+    data = export.to_csv(pl.DataFrame({"n": [1], "name": [text]})).decode()
+
+    pieces = re.split("[;\t\n]", data)
+    assert not [one for one in pieces if one.strip()[:1] in tuple("=+-@\uff1d")]
+
+
+def test_names_of_columns_and_texts_in_lists_and_structs_are_neutralised_too():
+    frame = pl.DataFrame(
+        {
+            "=1": ["x"],
+            "'=1": ["y"],
+            "of": [["a", "=1"]],
+            "deep": [{"=k": "=v"}],
+            "kind": pl.Series(["=1"], dtype=pl.Categorical),
+        }
+    )
+
+    header, row = cells(export.to_csv(frame), "csv")
+
+    assert header[:2] == ["'=1", "'=1_1"]
+    assert row == ["x", "y", "a; '=1", '{"=k": "=v"}', "'=1"]
+
+
+def test_parquet_and_json_lines_hold_text_as_it_was():
+    frame = pl.DataFrame({"=1": FORMULAS})
+
+    assert pl.read_parquet(io.BytesIO(export.to_parquet(frame))).equals(frame)
+    lines = export.to_jsonl(frame).decode().splitlines()
+    assert [json.loads(line)["=1"] for line in lines] == list(FORMULAS)
+
+
+def test_numbers_stay_numbers_whatever_their_sign_or_size():
+    frame = pl.DataFrame({"n": [-1, 2**60], "x": [-0.5, float("inf")]})
+
+    assert cells(export.to_csv(frame), "csv")[1:] == [["-1", "-0.5"], [str(2**60), "inf"]]
+    assert cells(export.to_excel(frame), "xlsx")[1:] == [[-1, -0.5], [str(2**60), "inf"]]
+
+
+def test_every_kind_of_column_has_a_place_in_every_format():
+    frame = pl.DataFrame(
+        {
+            "day": [date(2026, 1, 2), date(1800, 1, 1)],
+            "at": [datetime(2026, 1, 2, 3, tzinfo=ZoneInfo("Europe/Berlin"))] * 2,
+            "face": [datetime(2026, 1, 2, 3)] * 2,  # noqa: DTZ001 - a clock's face has no zone
+            "took": [timedelta(seconds=90), None],
+            "flag": [True, None],
+            "raw": [b"\xff", None],
+            "deep": [[{"x": [1]}], []],
+        }
+    )
+
+    for ending in export.FORMATS:
+        assert export.to_bytes(frame, ending)
+    assert cells(export.to_csv(frame), "csv")[1] == [
+        *("2026-01-02", "2026-01-02T02:00:00.000000Z", "2026-01-02T03:00:00.000000"),
+        *("PT1M30S", "true", "/w==", '[{"x": [1]}]'),
+    ]
+
+
+# --- files -----------------------------------------------------------------------------------
+
+
+ABOUT = export.About(
+    "Retention", "28 days; tier paid", {"query": "tier=paid"}, datetime(2026, 1, 1, tzinfo=UTC)
+)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("ending", export.FORMATS)
+def test_a_file_is_what_the_rows_in_memory_are_and_says_how_many(
+    ending, lazy, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(export, "ROWS_AT_ONCE", 3)
+    frame = pl.DataFrame({"n": range(10), "name": ["=x"] * 10})
+    seen: list[tuple[int, int]] = []
+
+    written = export.write(
+        frame.lazy() if lazy else frame,
+        tmp_path / f"rows.{ending}",
+        ending,
+        ABOUT,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+
+    assert (written.rows, written.rows_whole, written.is_complete) == (10, 10, True)
+    assert seen[-1] == (10, 10)
+    data = (tmp_path / f"rows.{ending}").read_bytes()
+    assert list(tmp_path.iterdir()) == [tmp_path / f"rows.{ending}"]
+    if ending == "parquet":
+        assert pl.read_parquet(io.BytesIO(data)).equals(frame)
+    elif ending == "jsonl":
+        assert pl.read_ndjson(io.BytesIO(data)).equals(frame)
+    else:
+        assert [row[0] for row in cells(data, ending)][1:] in (
+            [str(n) for n in range(10)],
+            [*range(10)],
+        )
+
+
+def test_what_is_cut_is_said_in_the_file_and_beside_it(tmp_path):
+    frame = pl.DataFrame({"n": range(10)})
+
+    written = export.write(frame, tmp_path / "a.parquet", "parquet", ABOUT, limit=4)
+    beside = json.loads(export.sidecar("a.csv", frame.schema, written, ABOUT))
+
+    assert written.said == "4 of 10 rows: cut at the limit of 4 rows"
+    facts = pl.read_parquet_metadata(tmp_path / "a.parquet")
+    assert (facts["rows"], facts["rows_whole"], facts["complete"]) == ("4", "10", "false")
+    assert (facts["query"], facts["about"]) == ("tier=paid", "28 days; tier paid")
+    assert (beside["rows"], beside["complete"], beside["query"]) == (4, False, "tier=paid")
+    assert beside["url"] == "a.csv"
+    assert beside["tableSchema"]["columns"] == [{"name": "n", "datatype": "Int64"}]
+
+
+def test_a_file_that_fails_on_the_way_leaves_what_was_there(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("before")
+
+    def full(done: int, total: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        export.write(pl.DataFrame({"n": [1]}), path, "csv", progress=full)
+
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_pieces_of_a_response_are_the_file(monkeypatch):
+    monkeypatch.setattr(export, "ROWS_AT_ONCE", 3)
+    frame = pl.DataFrame({"n": range(10)})
+
+    pieces = list(export.chunks(frame.lazy(), "csv", limit=7))
+
+    assert len(pieces) == 3
+    assert b"".join(pieces) == export.to_csv(frame.head(7))
+    with pytest.raises(ValueError, match="csv or jsonl"):
+        list(export.chunks(frame, "xlsx"))
+
+
+@pytest.mark.parametrize(
+    ("text", "stem"),
+    [
+        ("Retention by ide", "retention-by-ide"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("C:\\x\\..\\y\x00", "c-x-y"),
+        ("\u202e", "rows"),
+        ("Über; filename=x", "uber-filename-x"),
+        ("a" * 999, "a" * 100),
+    ],
+)
+def test_a_name_from_anywhere_makes_a_harmless_file_name(text, stem):
+    assert export.stem_of(text) == stem
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", export.FORMATS)
+def test_a_million_rows_do_not_double_memory(ending, tmp_path):
+    """Measured in a process of its own: what writing adds, against the frame itself."""
+    run = subprocess.run(
+        [sys.executable, "-c", MEMORY, ending, str(tmp_path / f"rows.{ending}")],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parent.parent,
+    )
+
+    size, grown = map(float, run.stdout.split())
+    assert grown < 0.8 * size, f"{ending}: {grown / size:.2f} of the frame"
+
+
+MEMORY = """
+import sys, threading, time
+from pathlib import Path
+import polars as pl
+from data_access import export
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+number = pl.arange(0, 1_000_000)
+frame = pl.select(
+    number.alias("n"),
+    number.cast(pl.String).str.pad_start(64, "a").alias("user_id_hash"),
+    (number * 1000).cast(pl.Datetime("ms", "UTC")).alias("timestamp"),
+    (number / 7).alias("value"),
+    (pl.lit("=1+") + number.cast(pl.String) + pl.lit(", some text")).alias("name"),
+)
+ending, path = sys.argv[1], Path(sys.argv[2])
+export.write(frame.head(1_000), path, ending)
+before = most = resident()
+done = False
+
+def watch():
+    global most
+    while not done:
+        most = max(most, resident())
+        time.sleep(0.005)
+
+watching = threading.Thread(target=watch)
+watching.start()
+assert export.write(frame, path, ending).is_complete
+done = True
+watching.join()
+print(frame.estimated_size(), most - before)
+"""

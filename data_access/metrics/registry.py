@@ -56,6 +56,21 @@ class Metric:
         """The function's source."""
         return inspect.getsource(self.compute)
 
+    def option_kinds(self) -> dict[str, str]:
+        """Return the metric's own options by name, with the type its source gives each."""
+        found = inspect.signature(self.compute).parameters
+        return {
+            name: str(one.annotation)
+            for name, one in found.items()
+            if name not in (*self.sources, "window")
+        }
+
+    def options_needed(self) -> list[str]:
+        """Return the options that have no default."""
+        found = inspect.signature(self.compute).parameters
+        empty = inspect.Parameter.empty
+        return [name for name in self.option_kinds() if found[name].default is empty]
+
     def since(self, window: Window) -> datetime | None:
         """Return the first instant the metric has to see; None means all history."""
         if self.lookback_days == ALL_HISTORY:

@@ -6,19 +6,16 @@ never become an argument here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 import streamlit as st
 
 import data_access
-from data_access.filters import STAGES
+from data_access.compute import compute
 from data_access.metrics import METRICS
-from data_access.metrics.breakdown import GROUP, broken_down
-from data_access.metrics.steps import step_of, steps_of
 from data_access.pipeline import MEASURES, Measure, Pipeline
 
 if TYPE_CHECKING:
@@ -36,7 +33,6 @@ PIPELINE_SECONDS: Final = 10  # reports and locks change without the data's vers
 PIPELINES_MAX: Final = 8
 SESSION_MAX: Final = timedelta(days=2)  # how far back a session may have begun
 SESSION_EVENTS_MAX: Final = 50
-_EVENTS: Final = frozenset({"start", "back", "goal"})  # options that are one event
 OPTIONS_MAX: Final = 2_000  # of one filter; the browser draws no longer list in good time
 
 
@@ -65,45 +61,7 @@ def load(
     **options: Any,  # noqa: ANN401 - a metric's own options
 ) -> pl.DataFrame:
     """Compute `metric` under `filters`, for the data as of `version`. Failures are not cached."""
-    spec = METRICS[metric]
-    options = _with_events(options)
-    if split == "stage":  # no column says it: `scan` does
-        return pl.concat(
-            _computed(spec, replace(filters, stages=(stage,)), home, options).select(
-                pl.lit(stage).alias(GROUP), pl.all()
-            )
-            for stage in (filters.stages or STAGES)
-        ).collect()
-    if split is None:
-        return _computed(spec, filters, home, options).collect()
-    users_min = data_access.settings(home).group_users_min
-    frames = _frames(spec, filters, home)
-    # its own options are bound first: a metric may have a `by`, too
-    asked = replace(spec, compute=partial(spec.compute, **options))
-    return broken_down(asked, frames, filters.window, by=split, users_min=users_min).collect()
-
-
-def _with_events(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options with what a person types as an event read as one."""
-    read = dict(options)
-    for name in _EVENTS & read.keys():
-        if isinstance(read[name], str):
-            read[name] = step_of(read[name])
-    if "steps" in read:
-        read["steps"] = steps_of(read["steps"])
-    if "exclude" in read:
-        read["exclude"] = tuple((step_of(event), *rest) for event, *rest in read["exclude"])
-    return read
-
-
-def _frames(spec: Metric, filters: Filters, home: str) -> list[pl.LazyFrame]:
-    since = spec.since(filters.window)
-    return [data_access.scan(source, home, since=since, filters=filters) for source in spec.sources]
-
-
-def _computed(spec: Metric, filters: Filters, home: str, options: dict[str, Any]) -> pl.LazyFrame:
-    plan: pl.LazyFrame = spec.compute(*_frames(spec, filters, home), filters.window, **options)
-    return plan
+    return compute(METRICS[metric], filters, home, split=split, **options).collect()
 
 
 def spec(name: str) -> Metric | Measure | None:

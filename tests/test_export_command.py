@@ -1,0 +1,186 @@
+"""`python -m data_access export`: a link in, a file out, and a clear word where it cannot be."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+from lines import event
+from polars.testing import assert_frame_equal
+
+from data_access import Filters, export, scan
+from data_access.__main__ import main
+from data_access.metrics import active_users
+from ingest.loader import load
+
+ROOT = Path(__file__).parent.parent
+DAYS = [
+    event(f"u{n % 7}", at=f"2026-03-{1 + n // 5:02}T{n % 5:02}:00:00Z", event_id=f"e{n}")
+    for n in range(5 * 28)
+]
+MARCH = "span=custom&from=2026-03-01&to=2026-03-28"
+
+
+@pytest.fixture(scope="module")
+def beta(tmp_path_factory):
+    """Load four weeks of seven people, and of one whose name is a formula."""
+    folder = tmp_path_factory.mktemp("beta")
+    lines = folder / "lines.jsonl"
+    rows = [*DAYS, event("=evil()", "=cmd()", at="2026-03-05T10:00:00Z")]
+    lines.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    load(lines, folder / "home")
+    return folder / "home"
+
+
+@pytest.fixture
+def run(beta, tmp_path, monkeypatch, capsys):
+    """Run the command in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TELEMETRY_HOME", str(beta))
+
+    def command(*words: str) -> tuple[int, str, str]:
+        try:
+            code = main(["export", *words])
+        except SystemExit as end:
+            code = int(str(end.code))
+        return code, *capsys.readouterr()
+
+    return command
+
+
+def numbers(home):
+    window = Filters.from_query(MARCH).window
+    return active_users(scan("events", home), window).collect()
+
+
+@pytest.mark.parametrize("ending", export.FORMATS)
+def test_every_format_holds_the_metrics_own_numbers(ending, run, beta):
+    code, said, beside = run("--metric", "active_users", "--query", MARCH, "--format", ending)
+
+    path = Path(f"active_users-2026-03-01-2026-03-28.{ending}")
+    assert (code, said) == (0, "")
+    assert f"{path}: 28 of 28 rows: complete." in beside
+    if ending == "parquet":
+        assert_frame_equal(pl.read_parquet(path), numbers(beta))
+        facts = pl.read_parquet_metadata(path)
+        assert facts["rows"] == "28"
+        assert facts["query"] == MARCH
+        assert facts["definition"].startswith("Active users per day")
+    elif ending == "csv":
+        assert_frame_equal(pl.read_csv(path, try_parse_dates=True), numbers(beta))
+        about = json.loads(Path(f"{path}-metadata.json").read_text())
+        assert (about["rows"], about["complete"], about["query"]) == (28, True, MARCH)
+    elif ending == "jsonl":
+        assert pl.read_ndjson(path)["users"].to_list() == numbers(beta)["users"].to_list()
+
+
+def test_it_runs_as_a_command_from_anywhere(run):
+    result = subprocess.run(
+        [
+            *(sys.executable, "-m", "data_access", "export", "--metric", "active_users"),
+            *("--query", MARCH, "--format", "jsonl", "--output", "-"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+
+    assert len(result.stdout.splitlines()) == 28
+    assert json.loads(result.stdout.splitlines()[0])["period"] == "2026-03-01"
+
+
+def test_people_with_a_formula_for_a_name_are_harmless(run):
+    code, *_ = run("--metric", "users", "--query", MARCH, "--format", "csv", "--output", "u.csv")
+
+    names = pl.read_csv("u.csv")["user_id_hash"].to_list()
+    assert code == 0
+    assert "'=evil()" in names
+    assert "=evil()" not in names
+
+
+def test_nothing_is_overwritten_without_force(run):
+    asked = ("--metric", "active_users", "--query", MARCH, "--output", "a.csv")
+
+    assert run(*asked)[0] == 0
+    code, _, said = run(*asked)
+    assert code == 1
+    assert "--force" in said
+    Path("a.csv").unlink()
+    assert run(*asked)[0] == 1, "the file about it is still there"
+    assert run(*asked, "--force")[0] == 0
+    assert sorted(path.name for path in Path().iterdir()) == ["a.csv", "a.csv-metadata.json"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--metric", "retentoin", "--format", "csv"], 2, "Did you mean retention"),
+        (["--metric", "retention", "--format", "cvs"], 2, "Did you mean csv"),
+        (["--metric", "retention"], 2, "--format"),
+        (["--format", "csv"], 2, "--metric"),
+        (["--metric", "retention", "--format", "csv", "--option", "evry=1d"], 2, "every"),
+        (["--metric", "retention", "--format", "csv", "--option", "every=2d"], 2, "1d, 1w, 1mo"),
+        (["--metric", "retention", "--format", "csv", "--option", "x"], 2, "KEY=VALUE"),
+        (["--metric", "slowest", "--format", "csv", "--option", "limit=many"], 2, "whole number"),
+        (["--metric", "retention", "--format", "csv", "--query", "tier=gold"], 2, "free, trial"),
+        (["--metric", "retention", "--format", "csv", "--home", "/nowhere"], 1, "no telemetry"),
+        (["--metric", "retention", "--output", "/nowhere/a.csv"], 1, "no folder"),
+        (["--metric", "../../etc/passwd", "--format", "csv"], 2, "There is no metric"),
+        (["--metric", "active_users", "--format", "csv", "--split", ""], 2, "key"),
+        (["--what"], 2, "unrecognized"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_with_what_can(words, code, said, run):
+    found, _, beside = run(*words)
+
+    assert (found, said in beside) == (code, True), beside
+    assert not list(Path().iterdir())
+
+
+def test_options_are_read_as_the_metric_takes_them(run):
+    code, *_ = run(
+        *("--metric", "funnel", "--query", MARCH, "--output", "f.jsonl"),
+        *("--option", "steps=session_started", "--option", "steps=any event where channel:web"),
+        *("--option", "within=none", "--option", 'exclude=[["a", 0, 1]]'),
+    )
+
+    assert code == 0
+    rows = [json.loads(line) for line in Path("f.jsonl").read_text().splitlines()]
+    assert [row["event_name"] for row in rows] == ["session_started", "any event where channel:web"]
+
+
+def test_the_list_names_every_metric_with_its_first_line(run):
+    code, said, _ = run("--list")
+
+    assert code == 0
+    assert "retention                Users who came back" in said
+    assert "pipeline_totals" in said
+
+
+def test_what_is_cut_is_said(run, beta):
+    settings = beta / "telemetry.toml"
+    settings.write_text("[limits]\nexport_rows = 5\n")
+    try:
+        code, _, said = run("--metric", "active_users", "--query", MARCH, "--output", "a.csv")
+    finally:
+        settings.unlink()
+
+    assert code == 0
+    assert "5 of 28 rows: cut at the limit of 5 rows" in said
+    assert json.loads(Path("a.csv-metadata.json").read_text())["complete"] is False
+    assert pl.read_csv("a.csv").height == 5
+
+
+def test_the_clock_decides_relative_spans(run):
+    code, *_ = run("--metric", "active_users", "--query", "span=7d", "--format", "csv")
+
+    (path,) = Path().glob("*.csv")
+    last = pl.read_csv(path, try_parse_dates=True)["period"].max()
+    assert code == 0
+    assert last <= datetime.now(UTC).date()
