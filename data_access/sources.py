@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
@@ -117,12 +117,74 @@ def scan(
     """
     if table not in SCHEMAS:
         raise KeyError(f"Unknown table {table!r}. The tables are {', '.join(SCHEMAS)}.")
-    state = _state(home)
+    return _scanned(_state(home), table, since=since, filters=filters)
+
+
+def _scanned(
+    state: _State, table: str, *, since: datetime | None, filters: Filters | None
+) -> pl.LazyFrame:
     frame = _everything(state, table, since=since, filters=filters)
     if since is not None:
         moment = pl.col(TABLES[table].time_column)
         frame = frame.filter(moment >= pl.lit(since).cast(pl.Datetime("ms", "UTC")))
     return frame if filters is None else _narrowed(state, frame, table, filters)
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """One home as a process of ours may see it: the copy's files, and the few rows beside them.
+
+    It is told everything that takes another file, so it needs no right to open one.
+    """
+
+    _state: _State
+
+    def scan(
+        self, table: str, *, since: datetime | None = None, filters: Filters | None = None
+    ) -> pl.LazyFrame:
+        """Return what `scan` returned where this comes from, at that moment."""
+        return _scanned(self._state, table, since=since, filters=filters)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the copy's files."""
+        return self._state.home.columnar
+
+
+def handed(
+    home: str | Path | None = None, *, filters: Filters, since: datetime | None = None
+) -> Handed:
+    """Return what another process needs to scan a home with these filters; it can be pickled.
+
+    Of rows before `since` no more is promised.
+
+    Raises
+    ------
+    DataUnavailable : when there is nothing at `home`, or a segment cannot be told.
+    """
+    state = _state(home)
+    for table in SCHEMAS:  # looks up the people of a stage and of the segments
+        _scanned(state, table, since=None, filters=filters)
+    beside = {
+        table: database.lazy(
+            state.home.database, table, above=above, up_to=up_to, filters=filters, since=since
+        ).collect()
+        for table, (above, up_to) in state.snapshot.database_rows.items()
+    }
+    tail = {
+        table: pl.concat([frame, beside[table]]) if table in beside else frame
+        for table, frame in state.snapshot.tail.items()
+    }
+    names = {name for several in filters.wanted_segments() for name in several}
+    return Handed(
+        _State(
+            state.home,
+            replace(state.snapshot, tail=tail, database_rows={}),
+            state.settings,
+            first_seen=state.first_seen if filters.stages else None,
+            people={name: people for name, people in state.people.items() if name in names},
+        )
+    )
 
 
 def _narrowed(

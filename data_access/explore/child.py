@@ -1,0 +1,201 @@
+"""The process that runs one query: it is told the home and the SQL, answers, and ends.
+
+Started by `running`, never imported by the server. It reads one request from its standard input
+and writes one reply to its standard output: a JSON header, then the answer as Arrow IPC.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import re
+import struct
+import sys
+import sysconfig
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from data_access.explore import limits
+from data_access.explore.checked import check
+from data_access.explore.frames import framed
+from data_access.explore.refused import FAILED, MEMORY, SIZE, QueryRefused
+from data_access.explore.sandbox import Meter, close_doors, keep_small, limit
+
+if TYPE_CHECKING:
+    from data_access.explore.checked import Checked
+    from data_access.explore.running import Request
+
+SIZE_FORMAT: Final = "<Q"
+REQUEST_BYTES_MAX: Final = 1024 * 1024 * 1024
+ERROR_CHARS_MAX: Final = 600
+_PLACE_PARTS: Final = 2
+_SOURCES: Final = re.compile(r"(Parquet) SCAN \[(?:[^\]\n]*?)(?:\.\.\. (\d+) other sources)?\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a query gave, before it is sent."""
+
+    frame: pl.DataFrame
+    plan: str
+    seconds: float
+    ran: str
+
+
+def main() -> None:
+    """Answer one request and end."""
+    reply = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # nothing that prints gets between the lines
+    keep_small()
+    meter = Meter()
+    guarded = close_doors(_readable(Path(sys.argv[2])))
+    _warm()
+    reply.write(b"+" if guarded else b"-")
+    reply.flush()
+    idle = threading.Timer(limits.SPARE_IDLE_SECONDS_MAX, os._exit, [0])
+    idle.daemon = True
+    idle.start()
+    request = _request()
+    idle.cancel()
+    if request is None:
+        return
+    limit(request.memory_mb, request.seconds, meter.held_bytes())
+    try:
+        header, body = _answered(request)
+    except QueryRefused as error:
+        header, body = _refused(error), b""
+    except MemoryError:
+        words = QueryRefused("The query needs more memory than it may have.", kind=MEMORY)
+        header, body = _refused(words), b""
+    said = json.dumps(header).encode()
+    reply.write(struct.pack(SIZE_FORMAT, len(said)) + said)
+    reply.write(struct.pack(SIZE_FORMAT, len(body)) + body)
+    reply.flush()
+    os._exit(0)  # nothing of the engine's is worth an orderly end
+
+
+def _readable(copy: Path) -> list[Path]:
+    """Return the folders a query's process reads: the copy, and the code that reads it."""
+    code = Path(__file__).resolve().parents[2]
+    paths = sysconfig.get_paths()
+    libraries = {Path(pl.__file__).resolve().parents[1], *(Path(paths[one]) for one in _LIBRARIES)}
+    return [copy, code / "data_access", code / "ingest", *libraries, Path("/usr/share/zoneinfo")]
+
+
+_LIBRARIES: Final = ("stdlib", "platstdlib", "purelib", "platlib")
+
+
+def _warm() -> None:
+    """Load what a query would load, so that it does not wait for it."""
+    frame = pl.LazyFrame({"n": [1]})
+    checked = check("SELECT COUNT(*) AS n FROM events")
+    pl.SQLContext(frames={"events": frame}, eager=False).execute(checked.sql).collect()
+
+
+def _request() -> Request | None:
+    """Read the request; None when the server has gone away without one."""
+    with os.fdopen(0, "rb", closefd=False) as given:
+        size = given.read(struct.calcsize(SIZE_FORMAT))
+        if len(size) < struct.calcsize(SIZE_FORMAT):
+            return None
+        request: Request = pickle.loads(  # noqa: S301 - written by the server that started this
+            given.read(struct.unpack(SIZE_FORMAT, size)[0])
+        )
+        return request
+
+
+def _answered(request: Request) -> tuple[dict[str, Any], bytes]:
+    found = _found(request)
+    frame = found.frame
+    body = _packed(frame.head(request.rows))
+    header = {
+        "rows": min(frame.height, request.rows),
+        "truncated": frame.height > request.rows,
+        "seconds": found.seconds,
+        "plan": found.plan,
+        "ran": found.ran,
+    }
+    return header, body
+
+
+def _found(request: Request) -> Found:
+    checked = check(request.sql, chars_max=request.chars, now=request.now, window=request.window)
+    start = time.perf_counter()
+    try:
+        context = pl.SQLContext(frames=framed(request, checked), eager=False)
+        plan = context.execute(checked.sql)
+        hidden = [name for name in plan.collect_schema().names() if checked.is_hidden(name)]
+        plan = plan.drop(hidden)
+        columns = plan.collect_schema().names()
+        if len(columns) > limits.COLUMNS_MAX:
+            raise QueryRefused(
+                f"The answer would have {len(columns):,} columns.",
+                "",
+                f"Name the ones you want, {limits.COLUMNS_MAX} at most.",
+                kind=SIZE,
+            )
+        frame = plan.head(request.rows + 1).collect()
+        seconds = time.perf_counter() - start
+        return Found(frame, _plan_words(plan, request), seconds, checked.sql)
+    except pl.exceptions.PolarsError as error:
+        raise _failed(error, checked) from None
+    except pl.exceptions.PanicException as error:
+        raise _failed(error, checked) from None
+
+
+def _packed(frame: pl.DataFrame) -> bytes:
+    written = io.BytesIO()
+    frame.write_ipc(written, compression="uncompressed")
+    if written.tell() > limits.RESULT_BYTES_MAX:
+        raise QueryRefused(
+            f"The answer is {written.tell() / 1e6:,.0f} MB large.",
+            "",
+            f"Ask for fewer rows or columns: {limits.RESULT_BYTES_MAX / 1e6:,.0f} MB is the limit.",
+            kind=SIZE,
+        )
+    return written.getvalue()
+
+
+def _plan_words(plan: pl.LazyFrame, request: Request) -> str:
+    """Return the plan as Polars tells it, without the names of files."""
+    words = _SOURCES.sub(_as_count, plan.explain())
+    words = words.replace(str(request.handed.folder), "")
+    return words[: limits.PLAN_CHARS_MAX]
+
+
+def _as_count(found: re.Match[str]) -> str:
+    more = int(found[2] or 0)
+    return f"{found[1]} SCAN [{more + 1} file{'s' if more else ''}]"
+
+
+def _failed(error: BaseException, checked: Checked) -> QueryRefused:
+    """Return what Polars said in one line, without its own plan of what it was doing."""
+    said = str(error).partition("\n\nResolved plan until failure")[0].strip()
+    said = said.partition("\n\nThis error occurred")[0]
+    said = checked.as_written(" ".join(said.split()))[:ERROR_CHARS_MAX]
+    if "memory" in said.lower() and "alloc" in said.lower():
+        return QueryRefused("The query needs more memory than it may have.", kind=MEMORY)
+    if isinstance(error, pl.exceptions.ColumnNotFoundError):
+        return QueryRefused(
+            "There is no such column:",
+            f"{said}.",
+            "The tables' columns are listed beside the query.",
+            kind=FAILED,
+        )
+    return QueryRefused("The query cannot be answered:", f"{said}.", "", kind=FAILED)
+
+
+def _refused(error: QueryRefused) -> dict[str, Any]:
+    return {
+        "what": error.what,
+        "where": error.where,
+        "what_to_do": error.what_to_do,
+        "kind": error.kind,
+    }

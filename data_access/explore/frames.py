@@ -1,0 +1,60 @@
+"""The tables as a query sees them: the page's rows, and a few columns nobody wrote down.
+
+A metadata key and a part of time are columns only where a query names them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from data_access.explore.question import BUCKET_COLUMN, BUCKETS, KEY_COLUMN
+from data_access.metadata import METADATA_COLUMN, names_key
+from data_access.schema import SCHEMAS
+from ingest.vocabulary import TABLES
+
+if TYPE_CHECKING:
+    from data_access.explore.checked import Checked
+    from data_access.explore.running import Request
+    from data_access.window import Window
+
+WEIGHT: Final = "weight"
+
+
+def framed(request: Request, checked: Checked) -> dict[str, pl.LazyFrame]:
+    """Return the tables a query names, cut by the page's filters and days."""
+    return {table: _frame(request, checked, table) for table in checked.tables}
+
+
+def _frame(request: Request, checked: Checked, table: str) -> pl.LazyFrame:
+    window, moment = request.window, TABLES[table].time_column
+    since = None if request.all_history else window.opens_at
+    frame = request.handed.scan(table, since=since, filters=request.filters)
+    if not request.all_history:
+        frame = frame.filter(window.contains(moment))
+    made = [_bucket(window, moment, name) for name in BUCKETS if name in checked.buckets]
+    if METADATA_COLUMN in SCHEMAS[table]:
+        made += [_key(key) for key in checked.keys]
+    if WEIGHT in SCHEMAS[table]:
+        made.append(pl.col(WEIGHT).fill_null(1.0))
+    return frame.with_columns(made)
+
+
+def _key(key: str) -> pl.Expr:
+    """Return a metadata key as text; only texts that name it are parsed."""
+    text = pl.when(names_key(key)).then(METADATA_COLUMN)
+    return text.str.json_path_match(f"$['{key}']").alias(KEY_COLUMN + key)
+
+
+def _bucket(window: Window, moment: str, name: str) -> pl.Expr:
+    local = pl.col(moment).dt.convert_time_zone(window.timezone)
+    made = {
+        "hour": local.dt.truncate("1h"),
+        "day": window.period(moment),
+        "week": window.period(moment, every="1w"),
+        "month": window.period(moment, every="1mo"),
+        "weekday": local.dt.weekday().cast(pl.Int64),
+        "hour_of_day": local.dt.hour().cast(pl.Int64),
+    }
+    return made[name].alias(BUCKET_COLUMN + name)

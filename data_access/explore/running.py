@@ -1,0 +1,494 @@
+"""Asking: one process per query, a spare one kept warm, a few at once, each to be stopped.
+
+The server never parses SQL and never runs any: it starts a process, hands it what it may see,
+and kills it when it is over a limit or no longer wanted. What comes back is a header in JSON and a
+table in Arrow IPC, and nothing that could run.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import io
+import json
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from data_access import sources
+from data_access.explore import limits as most
+from data_access.explore.builder import sql_of
+from data_access.explore.refused import (
+    BUSY,
+    CANCELLED,
+    CRASHED,
+    MEMORY,
+    SIZE,
+    TIME,
+    QueryRefused,
+    QueryStopped,
+    refusal,
+)
+from data_access.home import open_home, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from data_access.config import Limits
+    from data_access.explore.question import Question
+    from data_access.filters import Filters
+    from data_access.sources import Handed
+    from data_access.window import Window
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+_SIZE: Final = "<Q"
+_SIZE_BYTES: Final = struct.calcsize(_SIZE)
+_HEADER_BYTES_MAX: Final = 1024 * 1024
+_STDERR_CHARS: Final = 4_000
+_BOOT: Final = (
+    "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
+    "from data_access.explore import child; child.main()"
+)
+_PARTING_SECONDS: Final = 5.0  # a killed process is gone long before
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the process of a query is told."""
+
+    handed: Handed
+    sql: str
+    filters: Filters
+    window: Window
+    all_history: bool
+    now: datetime
+    rows: int
+    chars: int
+    seconds: float
+    memory_mb: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a query gave.
+
+    `sql` is the question in SQL; `ran` is what ran, printed from the checked query; `plan` is how
+    Polars went about it; `seconds` is how long that took; `truncated` tells that there are more
+    rows than the limit, `rows` is how many are here. `guarded` tells that the kernel kept the
+    process from all other files.
+    """
+
+    frame: pl.DataFrame
+    truncated: bool
+    rows: int
+    seconds: float
+    plan: str
+    sql: str
+    ran: str
+    guarded: bool
+
+
+def ask(
+    question: Question,
+    filters: Filters,
+    home: str | Path | None = None,
+    limits: Limits | None = None,
+    *,
+    now: datetime | None = None,
+) -> Answer:
+    """Return the answer to a question about the rows the filters leave, or say why there is none.
+
+    Parameters
+    ----------
+    question : the SQL, or what to put together.
+    filters : the page's; rows outside its window are left out unless `question.all_history`.
+    home : as `scan` takes it.
+    limits : how much it may take; those of the home's settings when not given.
+    now : what CURRENT_DATE and NOW() say; the clock's when not given.
+
+    Raises
+    ------
+    QueryRefused : when the query is not allowed, not understood or cannot be answered.
+    QueryStopped : when it was over a limit; a QueryRefused too.
+    DataUnavailable : when there is nothing at `home`.
+    """
+    return start(question, filters, home, limits, now=now).answer()
+
+
+def start(
+    question: Question,
+    filters: Filters,
+    home: str | Path | None = None,
+    limits: Limits | None = None,
+    *,
+    now: datetime | None = None,
+) -> Running:
+    """Begin to answer a question, as `ask` does, and return at once."""
+    running = Running(question, filters, home, limits, now or datetime.now(UTC))
+    running._thread.start()  # noqa: SLF001 - begun here and nowhere else
+    return running
+
+
+class Running:
+    """One query on its way: `done`, `cancel`, `answer`."""
+
+    def __init__(
+        self,
+        question: Question,
+        filters: Filters,
+        home: str | Path | None,
+        limits: Limits | None,
+        now: datetime,
+    ) -> None:
+        self.question = question
+        self._asked = (question, filters, home, limits, now)
+        self._cancelled = threading.Event()
+        self._done = threading.Event()
+        self._process: _Process | None = None
+        self._lock = threading.Lock()
+        self._answer: Answer | None = None
+        self._error: Exception | None = None
+        self._since = time.monotonic()
+        self._until: float | None = None
+        self._thread = threading.Thread(target=self._run, name="explore-query", daemon=True)
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been asked, in seconds; stands still once it is done."""
+        return (self._until or time.monotonic()) - self._since
+
+    def done(self) -> bool:
+        """Return whether there is an answer, or a reason why there is none."""
+        return self._done.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait no longer than that, and return whether it is done."""
+        return self._done.wait(seconds)
+
+    def cancel(self) -> None:
+        """Stop it; `answer` then raises. Safe from any thread, at any time, and twice."""
+        self._cancelled.set()
+        with self._lock:
+            if self._process is not None:
+                self._process.kill()
+        with _places.changed:
+            _places.changed.notify_all()
+
+    def answer(self) -> Answer:
+        """Wait for the answer and return it; raises as `ask` does."""
+        self._done.wait()
+        if self._error is not None:
+            raise self._error
+        assert self._answer is not None  # noqa: S101 - done without an error has one
+        return self._answer
+
+    def _run(self) -> None:
+        try:
+            self._answer = self._answered()
+        except Exception as error:  # noqa: BLE001 - handed on to whoever asks for the answer
+            self._error = error
+        finally:
+            self._until = time.monotonic()
+            self._done.set()
+
+    def _answered(self) -> Answer:
+        question, filters, home, limits, now = self._asked
+        limits = limits or settings(home).limits
+        sql = sql_of(question)
+        if len(sql) > limits.query_chars:
+            raise QueryRefused(
+                f"The query is {len(sql):,} characters long.",
+                "",
+                f"{limits.query_chars:,} is the limit: make it shorter.",
+            )
+        handed = sources.handed(
+            home,
+            filters=filters,
+            since=None if question.all_history else filters.window.opens_at,
+        )
+        request = Request(
+            handed,
+            sql,
+            filters,
+            filters.window,
+            question.all_history,
+            now,
+            min(question.limit or limits.query_rows, limits.query_rows),
+            limits.query_chars,
+            limits.query_seconds,
+            limits.query_memory_mb,
+        )
+        with _places.one(limits.queries_at_once, self._cancelled):
+            return self._through(request)
+
+    def _through(self, request: Request) -> Answer:
+        """Hand the request to a process and read what it says."""
+        process = _spares.take(request.handed.folder)
+        try:
+            with self._lock:
+                self._process = process
+            if self._cancelled.is_set():
+                raise _cancelled()
+            try:
+                return process.answer(request)
+            except QueryStopped:
+                if self._cancelled.is_set():
+                    raise _cancelled() from None
+                raise
+        finally:
+            with self._lock:
+                self._process = None
+            process.end()
+            _spares.renew(request.handed.folder)
+
+
+def _cancelled() -> QueryStopped:
+    return QueryStopped("The query was cancelled.", kind=CANCELLED)
+
+
+class _Process:
+    """One child: waits for a request, answers it, ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._complaints: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
+        self._process = subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
+            [sys.executable, "-I", "-c", _BOOT, json.dumps([str(ROOT), *sys.path]), str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._complaints,
+            env=_environment(),
+            cwd="/" if os.name == "posix" else None,
+            start_new_session=True,
+        )
+        assert self._process.stdin is not None  # noqa: S101 - a pipe was asked for
+        assert self._process.stdout is not None  # noqa: S101 - the same
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+
+    def alive(self) -> bool:
+        """Return whether it still waits; one that was idle for long has gone home."""
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+
+    def end(self) -> None:
+        """Leave nothing of it behind."""
+        self._process.kill()
+        with contextlib.suppress(OSError):
+            self._stdin.close()
+        self._stdout.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_PARTING_SECONDS)
+        self._complaints.close()
+
+    def answer(self, request: Request) -> Answer:
+        """Return what it says to a request.
+
+        Raises
+        ------
+        QueryRefused, QueryStopped : what it says instead, or what became of it.
+        """
+        with self._within(most.START_SECONDS_MAX):
+            guarded = self._read(1) == b"+"
+        asked = pickle.dumps(request)
+        with self._within(request.seconds):
+            self._stdin.write(struct.pack(_SIZE, len(asked)) + asked)
+            self._stdin.close()
+            header = json.loads(self._part(_HEADER_BYTES_MAX))
+            body = self._part(most.RESULT_BYTES_MAX)
+        if "what" in header:
+            raise _said(header, request)
+        return _answer(header, body, request, guarded=guarded)
+
+    @contextlib.contextmanager
+    def _within(self, seconds: float) -> Iterator[None]:
+        """Kill it when the body takes longer, and say why it ended when it does."""
+        late = threading.Event()
+
+        def stop() -> None:
+            late.set()
+            self.kill()
+
+        timer = threading.Timer(seconds, stop)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except (EOFError, OSError):
+            raise (_late(seconds) if late.is_set() else self._died()) from None
+        finally:
+            timer.cancel()
+
+    def _part(self, most_bytes: int) -> bytes:
+        [size] = struct.unpack(_SIZE, self._read(_SIZE_BYTES))
+        if size > most_bytes:
+            raise QueryStopped("The answer is larger than it may be.", kind=SIZE)
+        return self._read(size)
+
+    def _read(self, size: int) -> bytes:
+        read = self._stdout.read(size)
+        if len(read) < size:
+            raise EOFError
+        return read
+
+    def _died(self) -> QueryStopped:
+        """Return why it said nothing: what the engine complained, or how it ended."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_PARTING_SECONDS)
+        self._complaints.seek(0)
+        said = self._complaints.read(_STDERR_CHARS).decode("utf-8", "replace")
+        if "memory allocation" in said or "MemoryError" in said or "out of memory" in said.lower():
+            return _over_memory()
+        return QueryStopped(
+            f"The engine stopped in the middle of the query (it ended with "
+            f"{self._process.returncode}).",
+            "",
+            "Nothing else was touched. Write the query another way, or ask for less at once.",
+            kind=CRASHED,
+        )
+
+
+def _late(seconds: float) -> QueryStopped:
+    return QueryStopped(
+        f"The query was stopped after {seconds:g} seconds, the limit.",
+        "",
+        "Ask about fewer days or rows, or group before joining.",
+        kind=TIME,
+    )
+
+
+def _over_memory(megabytes: int | None = None) -> QueryStopped:
+    limit = f", {megabytes:,} MB," if megabytes else ""
+    return QueryStopped(
+        f"The query was stopped: it needs more memory than the limit{limit} allows.",
+        "",
+        "Ask about fewer days or columns, or group before joining.",
+        kind=MEMORY,
+    )
+
+
+def _said(header: dict[str, Any], request: Request) -> QueryRefused:
+    """Return what a child says instead of an answer."""
+    if header["kind"] == MEMORY:
+        return _over_memory(request.memory_mb)
+    return refusal(
+        str(header["what"]), str(header["where"]), str(header["what_to_do"]), str(header["kind"])
+    )
+
+
+def _answer(header: dict[str, Any], body: bytes, request: Request, *, guarded: bool) -> Answer:
+    frame = pl.read_ipc(io.BytesIO(body))
+    return Answer(
+        frame,
+        bool(header["truncated"]),
+        frame.height,
+        float(header["seconds"]),
+        str(header["plan"]),
+        request.sql,
+        str(header["ran"]),
+        guarded,
+    )
+
+
+def _environment() -> dict[str, str]:
+    """Return what a child may know of the machine: nothing that could be a secret."""
+    kept = ("SYSTEMROOT", "POLARS_MAX_THREADS")
+    return {name: os.environ[name] for name in kept if name in os.environ} | {
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+    }
+
+
+class _Spares:
+    """One process that has loaded the engine and waits, for the home asked last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._spare: _Process | None = None
+
+    def take(self, folder: Path) -> _Process:
+        """Return the one that waits, or start another."""
+        with self._lock:
+            spare, self._spare = self._spare, None
+        if spare is not None:
+            if spare.folder == folder and spare.alive():
+                return spare
+            spare.end()
+        return _Process(folder)
+
+    def renew(self, folder: Path) -> None:
+        """Have one wait for the next query."""
+        with self._lock:
+            if self._spare is None or not self._spare.alive():
+                if self._spare is not None:
+                    self._spare.end()
+                self._spare = _Process(folder)
+
+    def close(self) -> None:
+        """Let nobody wait any more."""
+        with self._lock:
+            spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.end()
+
+
+class _Places:
+    """How many queries run in this server at once; who finds no place in time is told so."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self._taken = 0
+
+    @contextlib.contextmanager
+    def one(self, places: int, cancelled: threading.Event) -> Iterator[None]:
+        """Hold a place while the body runs."""
+        with self.changed:
+            free = self.changed.wait_for(
+                lambda: self._taken < places or cancelled.is_set(), most.WAIT_SECONDS_MAX
+            )
+            if cancelled.is_set():
+                raise _cancelled()
+            if not free:
+                raise QueryRefused(
+                    f"{self._taken} queries are running already, as many as this server allows.",
+                    "",
+                    "Try again in a moment.",
+                    kind=BUSY,
+                )
+            self._taken += 1
+        try:
+            yield
+        finally:
+            with self.changed:
+                self._taken -= 1
+                self.changed.notify_all()
+
+
+_spares: Final = _Spares()
+_places: Final = _Places()
+
+
+def warm(home: str | Path | None = None) -> None:
+    """Have a process wait for the first query, so that it need not wait for the engine."""
+    _spares.renew(open_home(home).columnar)
+
+
+def close() -> None:
+    """End the process that waits. Queries that run are ended by whoever asked them."""
+    _spares.close()
+
+
+atexit.register(close)
