@@ -11,6 +11,7 @@ from pages import server
 @asynccontextmanager
 async def warm(_app: st.App) -> AsyncIterator[None]:
     """Import what the first page needs before anyone asks: pandas alone takes 0.8 s."""
+    server.refuse_unsafe()
     import pandas as pd  # noqa: F401, PLC0415 - st.dataframe loads it
     import plotly.graph_objects as go  # noqa: F401, PLC0415
 
@@ -22,3 +23,4 @@ async def warm(_app: st.App) -> AsyncIterator[None]:
 app = st.App(
     "pages/frame.py", lifespan=warm, routes=server.routes(), middleware=server.middleware()
 )
+server.refuse_unsafe()

@@ -42,10 +42,12 @@ class SignIn:
     addresses: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     groups_claim: str = "groups"
+    verified_claim: str = "email_verified"
     admins: tuple[str, ...] = ()
     analysts: tuple[str, ...] = ()
     default_role: str = "viewer"
     session_hours: float = 12.0
+    session_ends: str = "token"
     broken: tuple[str, ...] = ()
 
 

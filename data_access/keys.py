@@ -200,6 +200,12 @@ KEYS: Final[dict[str, Key]] = {
             "The claim in which your provider lists a person's groups.",
         ),
         Key(
+            "sign_in.verified_claim",
+            "text",
+            "email_verified",
+            "The claim that says the address is verified; it must be true.",
+        ),
+        Key(
             "sign_in.admins",
             "names",
             (),
@@ -220,6 +226,13 @@ KEYS: Final[dict[str, Key]] = {
             (),
             0.01,
             24 * 30,
+        ),
+        Key(
+            "sign_in.session_ends",
+            "word",
+            "token",
+            "A session ends with the provider's token, or only after session_hours.",
+            ("token", "hours"),
         ),
         Key("limits.query_rows", "whole", 10_000, "Rows of one answer.", (), 1, 1_000_000),
         Key("limits.query_seconds", "number", 30.0, "Time of one query.", (), 0.1, 3_600),

@@ -12,7 +12,7 @@ import streamlit as st
 
 import data_access
 from data_access import DataUnavailable
-from pages.components import filters, home, marks, menu, notices, options, recorder, style
+from pages.components import access, filters, home, marks, menu, notices, options, recorder, style
 from pages.components import notes as teams_notes
 from pages.components import settings as setup
 from pages.components.load import Facts, facts
@@ -24,21 +24,7 @@ st.html(style.CSS)
 now = datetime.now(UTC)
 where = home.chosen()
 
-# 1. Which data, and in which state?
-known: Facts | None = None
-version, today, trouble = "", now.date(), ""
-own_use = recorder.OFF
-try:
-    settings = data_access.settings(where)
-    own_use = recorder.of(where, settings)
-    version = notices.prepared(where)
-    today = now.astimezone(ZoneInfo(settings.timezone)).date()
-    known = facts(where, version, today)
-except DataUnavailable as error:
-    trouble = str(error)
-    own_use.met(error)
-
-# 2. Which question?
+# 1. Who is it? Nothing of the data is read or shown before that is settled.
 home_page = st.Page(
     menu.PAGES[0].file, title="Betascope", url_path="home", default=True, visibility="hidden"
 )
@@ -57,12 +43,33 @@ page = st.navigation(
         for heading, entries in menu.SECTIONS.items()
     },
     expanded=True,
+    position="sidebar" if access.is_in() else "hidden",
 )
+if not access.is_in():
+    access.gate()
+    st.stop()
+
+# 2. Which data, and in which state?
+known: Facts | None = None
+version, today, trouble = "", now.date(), ""
+own_use = recorder.OFF
+try:
+    settings = data_access.settings(where)
+    own_use = recorder.of(where, settings)
+    version = notices.prepared(where)
+    today = now.astimezone(ZoneInfo(settings.timezone)).date()
+    known = facts(where, version, today)
+except DataUnavailable as error:
+    trouble = str(error)
+    own_use.met(error)
+
+# 3. Which question?
 marks.take()
 with st.sidebar, st.container(key="filters"):
     choice = filters.sidebar(known, now=now, today=today)
     filters.own_choices()
     place_of_link = st.container()
+    access.badge()
 options.begin()
 marks.follow()
 
@@ -74,7 +81,7 @@ def link() -> str:
     return filters.link(base, choice, [*own, *options.in_link()])
 
 
-# 3. Show it, or say why not. How the notebook is set up is shown whatever the data.
+# 4. Show it, or say why not. How the notebook is set up is shown whatever the data.
 if page.url_path == menu.SETTINGS.address:
     setup.publish(setup.Here(where, version, today, known, trouble))
     own_use.opened(page.url_path)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import signing_in
 import streamlit as st
 from streamlit.runtime.scriptrunner_utils.exceptions import StopException
 from streamlit.testing.v1 import AppTest
@@ -54,7 +55,7 @@ def demo(home: Path, load_lines: Callable[..., Any], monkeypatch: pytest.MonkeyP
 def run(*pages: str, user: str = "", **query: str) -> AppTest:
     app = AppTest.from_file("../pages/frame.py", default_timeout=60)
     if user:
-        app.user = {"is_logged_in": True, "email": user}
+        app.user = signing_in.claims(user)
     for name, value in query.items():
         app.query_params[name] = value
     app.run()
@@ -125,13 +126,16 @@ def test_a_reader_is_one_pseudonym_of_one_visit_on_the_web_channel_with_the_apps
     assert len(user) == 64
 
 
-def test_two_visits_are_two_people_unless_they_sign_in(demo):
+def test_two_visits_are_two_people_unless_they_sign_in(demo, tmp_path):
     run()
     run()
     assert len({row["user_id_hash"] for row in recorded(demo)}) == 2
 
-    run(user="ada@example.com")
-    run(user="ada@example.com")
+    (tmp_path / "secrets.toml").write_text(signing_in.secrets("http://idp", "http://127.0.0.1:1"))
+    (demo / "telemetry.toml").write_text('[sign_in]\ndomains = ["example.com"]\n')
+    with signing_in.configured(tmp_path / "secrets.toml"):
+        run(user="ada@example.com")
+        run(user="ada@example.com")
 
     rows = recorded(demo)
     assert len({row["session_id"] for row in rows}) == 4

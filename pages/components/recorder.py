@@ -20,7 +20,7 @@ import streamlit as st
 
 from ingest import Client
 from ingest.events import Trace
-from pages.components import text
+from pages.components import access, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -178,10 +178,7 @@ def _absolute(where: str) -> Path:
 
 def _signed_in() -> str | None:
     """Return the reader's address where people sign in; the client stores its hash only."""
-    if not getattr(st.user, "is_logged_in", False):
-        return None
-    email = st.user.get("email")
-    return str(email) if email else None
+    return access.who() or None
 
 
 @st.cache_resource(

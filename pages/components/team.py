@@ -15,7 +15,7 @@ from ingest.team import remove_note as take_back_note
 from ingest.team import remove_segment as take_back
 from ingest.team import save_segment as keep
 from ingest.vocabulary import SEGMENT_NOT
-from pages.components import text
+from pages.components import access, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,9 +75,7 @@ def remove_note(view: View, note_id: str) -> bool:
 
 def signed_in() -> str:
     """Return the reader's address where people sign in, to stand beside what they said."""
-    if not getattr(st.user, "is_logged_in", False):
-        return ""
-    return str(st.user.get("email") or "")
+    return access.who()
 
 
 def _saved(name: str, who: str) -> bool:

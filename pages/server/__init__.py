@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from starlette.middleware import Middleware
+
+from pages.components import home
+from pages.server import start
+from pages.server.door import Door
+
 if TYPE_CHECKING:
-    from starlette.middleware import Middleware
     from starlette.routing import BaseRoute
 
-__all__ = ["middleware", "routes"]
+__all__ = ["middleware", "refuse_unsafe", "routes"]
 
 
 def routes() -> list[BaseRoute]:
@@ -21,4 +26,9 @@ def routes() -> list[BaseRoute]:
 
 def middleware() -> list[Middleware]:
     """Return the middleware around all of them, the outermost first."""
-    return []
+    return [Middleware(Door, routes=routes())]
+
+
+def refuse_unsafe() -> None:
+    """End the process when it would let strangers in, before it answers anything."""
+    start.refuse_unsafe(home.chosen())
