@@ -90,3 +90,18 @@ def test_a_query_can_be_cancelled(demo):
     assert running.wait(1.0)
     with pytest.raises(QueryRefused, match="cancelled"):
         running.answer()
+
+
+def test_where_no_lists_of_people_are_wanted_nobody_can_be_recognised(demo, tmp_path):
+    people = "SELECT user_id_hash, COUNT(*) AS n FROM events GROUP BY user_id_hash ORDER BY n, 1"
+    open_to_all = asked(demo, people)
+    (demo / "telemetry.toml").write_text("people_lists = false\n")
+    try:
+        disguised, again = asked(demo, people), asked(demo, people)
+    finally:
+        (demo / "telemetry.toml").unlink()
+
+    assert disguised["n"].sort().to_list() == open_to_all["n"].sort().to_list()
+    names = [set(frame["user_id_hash"]) for frame in (open_to_all, disguised, again)]
+    assert not names[0] & names[1]
+    assert not names[1] & names[2]

@@ -6,6 +6,7 @@ one's rows, percentiles stand at cumulative weights. It knows no data and no eng
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from data_access.explore.question import (
@@ -201,14 +202,25 @@ def _value(question: Question, one: Condition, *, is_text: bool) -> str:
             raise _no_value(one, "true or false")
         return one.value.upper()
     if kind.startswith("Datetime") or one.column == "hour":
-        return f"CAST({text(one.value)} AS TIMESTAMP)"
+        return f"CAST({text(_instant(one))} AS TIMESTAMP)"
     if one.column in ("day", "week", "month"):
-        return f"CAST({text(one.value)} AS DATE)"
+        return f"CAST({text(_instant(one)[:10])} AS DATE)"
     if kind == "String":
         return text(one.value)
     if not _is_numeral(one.value):
         raise _no_value(one, "a number")
     return one.value
+
+
+def _instant(one: Condition) -> str:
+    """Return an instant in UTC as the engine reads it."""
+    try:
+        moment = datetime.fromisoformat(one.value.strip())
+    except ValueError:
+        raise _no_value(one, "a time such as 2026-01-31 or 2026-01-31T09:00") from None
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(UTC)
+    return moment.replace(tzinfo=None).isoformat(" ", "milliseconds")
 
 
 def _no_value(one: Condition, wanted: str) -> QueryRefused:

@@ -55,7 +55,7 @@ def main() -> None:
     os.dup2(2, 1)  # nothing that prints gets between the lines
     keep_small()
     meter = Meter()
-    guarded = close_doors(_readable(Path(sys.argv[2])))
+    guarded = close_doors(readable(Path(sys.argv[2])))
     _warm()
     reply.write(b"+" if guarded else b"-")
     reply.flush()
@@ -81,7 +81,7 @@ def main() -> None:
     os._exit(0)  # nothing of the engine's is worth an orderly end
 
 
-def _readable(copy: Path) -> list[Path]:
+def readable(copy: Path) -> list[Path]:
     """Return the folders a query's process reads: the copy, and the code that reads it."""
     code = Path(__file__).resolve().parents[2]
     paths = sysconfig.get_paths()
@@ -179,7 +179,7 @@ def _failed(error: BaseException, checked: Checked) -> QueryRefused:
     """Return what Polars said in one line, without its own plan of what it was doing."""
     said = str(error).partition("\n\nResolved plan until failure")[0].strip()
     said = said.partition("\n\nThis error occurred")[0]
-    said = checked.as_written(" ".join(said.split()))[:ERROR_CHARS_MAX]
+    said = checked.as_written(" ".join(said.split()))[:ERROR_CHARS_MAX].rstrip(".")
     if "memory" in said.lower() and "alloc" in said.lower():
         return QueryRefused("The query needs more memory than it may have.", kind=MEMORY)
     if isinstance(error, pl.exceptions.ColumnNotFoundError):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from data_access.window import Window
 
 WEIGHT: Final = "weight"
+USER: Final = "user_id_hash"
 
 
 def framed(request: Request, checked: Checked) -> dict[str, pl.LazyFrame]:
@@ -38,6 +39,8 @@ def _frame(request: Request, checked: Checked, table: str) -> pl.LazyFrame:
         made += [_key(key) for key in checked.keys]
     if WEIGHT in SCHEMAS[table]:
         made.append(pl.col(WEIGHT).fill_null(1.0))
+    if request.disguise is not None:
+        made.append(pl.col(USER).hash(request.disguise).cast(pl.String))
     return frame.with_columns(made)
 
 

@@ -13,6 +13,8 @@ import io
 import json
 import os
 import pickle
+import secrets
+import signal
 import struct
 import subprocess
 import sys
@@ -60,6 +62,11 @@ _BOOT: Final = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
     "from data_access.explore import child; child.main()"
 )
+# an abort without a word is an allocation that failed while saying so; a kill is the kernel's
+_OUT_OF_MEMORY: Final = frozenset((signal.SIGABRT, getattr(signal, "SIGKILL", signal.SIGABRT)))
+_OUT_OF_TIME: Final = frozenset(
+    getattr(signal, name, signal.SIGABRT) for name in ("SIGXCPU", "SIGALRM")
+)
 _PARTING_SECONDS: Final = 5.0  # a killed process is gone long before
 
 
@@ -77,6 +84,7 @@ class Request:
     chars: int
     seconds: float
     memory_mb: int
+    disguise: int | None  # what people are called anew with, where single ones may not be listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +212,8 @@ class Running:
 
     def _answered(self) -> Answer:
         question, filters, home, limits, now = self._asked
-        limits = limits or settings(home).limits
+        team = settings(home)
+        limits = limits or team.limits
         sql = sql_of(question)
         if len(sql) > limits.query_chars:
             raise QueryRefused(
@@ -228,6 +237,7 @@ class Running:
             limits.query_chars,
             limits.query_seconds,
             limits.query_memory_mb,
+            None if team.people_lists else secrets.randbits(63),
         )
         with _places.one(limits.queries_at_once, self._cancelled):
             return self._through(request)
@@ -301,10 +311,10 @@ class _Process:
         ------
         QueryRefused, QueryStopped : what it says instead, or what became of it.
         """
-        with self._within(most.START_SECONDS_MAX):
+        with self._within(most.START_SECONDS_MAX, None):
             guarded = self._read(1) == b"+"
         asked = pickle.dumps(request)
-        with self._within(request.seconds):
+        with self._within(request.seconds, request):
             self._stdin.write(struct.pack(_SIZE, len(asked)) + asked)
             self._stdin.close()
             header = json.loads(self._part(_HEADER_BYTES_MAX))
@@ -314,7 +324,7 @@ class _Process:
         return _answer(header, body, request, guarded=guarded)
 
     @contextlib.contextmanager
-    def _within(self, seconds: float) -> Iterator[None]:
+    def _within(self, seconds: float, request: Request | None) -> Iterator[None]:
         """Kill it when the body takes longer, and say why it ended when it does."""
         late = threading.Event()
 
@@ -328,7 +338,7 @@ class _Process:
         try:
             yield
         except (EOFError, OSError):
-            raise (_late(seconds) if late.is_set() else self._died()) from None
+            raise (_late(seconds) if late.is_set() else self._died(request)) from None
         finally:
             timer.cancel()
 
@@ -344,17 +354,19 @@ class _Process:
             raise EOFError
         return read
 
-    def _died(self) -> QueryStopped:
+    def _died(self, request: Request | None) -> QueryStopped:
         """Return why it said nothing: what the engine complained, or how it ended."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_PARTING_SECONDS)
         self._complaints.seek(0)
-        said = self._complaints.read(_STDERR_CHARS).decode("utf-8", "replace")
-        if "memory allocation" in said or "MemoryError" in said or "out of memory" in said.lower():
-            return _over_memory()
+        said = self._complaints.read(_STDERR_CHARS).decode("utf-8", "replace").lower()
+        ended = -(self._process.returncode or 0)
+        if "alloc" in said or "memory" in said or (ended in _OUT_OF_MEMORY and not said):
+            return _over_memory(request)
+        if ended in _OUT_OF_TIME and request is not None:
+            return _late(request.seconds)
         return QueryStopped(
-            f"The engine stopped in the middle of the query (it ended with "
-            f"{self._process.returncode}).",
+            f"The engine stopped in the middle of the query (signal {ended}).",
             "",
             "Nothing else was touched. Write the query another way, or ask for less at once.",
             kind=CRASHED,
@@ -370,8 +382,8 @@ def _late(seconds: float) -> QueryStopped:
     )
 
 
-def _over_memory(megabytes: int | None = None) -> QueryStopped:
-    limit = f", {megabytes:,} MB," if megabytes else ""
+def _over_memory(request: Request | None) -> QueryStopped:
+    limit = f" of {request.memory_mb:,} MB" if request else ""
     return QueryStopped(
         f"The query was stopped: it needs more memory than the limit{limit} allows.",
         "",
@@ -383,7 +395,7 @@ def _over_memory(megabytes: int | None = None) -> QueryStopped:
 def _said(header: dict[str, Any], request: Request) -> QueryRefused:
     """Return what a child says instead of an answer."""
     if header["kind"] == MEMORY:
-        return _over_memory(request.memory_mb)
+        return _over_memory(request)
     return refusal(
         str(header["what"]), str(header["where"]), str(header["what_to_do"]), str(header["kind"])
     )

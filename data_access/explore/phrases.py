@@ -1,0 +1,618 @@
+"""How each operation and function is printed: the list of what SQL may say here.
+
+A kind of node that is not in `PRINTERS` is refused, and so is one that says more than its printer
+prints. Operations come in brackets, so that the engine reads the tree that was checked whatever
+it thinks of precedence; texts are escaped.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC
+from typing import TYPE_CHECKING, Final
+
+from sqlglot import exp
+
+from data_access.explore.nodes import only, refuse, refuse_function, refuse_node
+from data_access.metadata import METADATA_COLUMN
+from data_access.window import known_timezone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from data_access.explore.printer import Printer
+
+DIGITS_MAX: Final = 30
+_NUMBER: Final = re.compile(r"\d+(\.\d*)?([eE][+-]?\d{1,3})?|\.\d+([eE][+-]?\d{1,3})?")
+_UNITS: Final = (
+    *("microsecond", "millisecond", "second", "minute", "hour", "day", "week", "month"),
+    *("quarter", "year"),
+)
+_PARTS: Final = (*_UNITS, "dow", "isodow", "doy", "isoyear", "epoch", "decade", "century")
+_INTERVAL: Final = re.compile(
+    rf"\d{{1,9}} ?({'|'.join(_UNITS)})s?( \d{{1,9}} ?({'|'.join(_UNITS)})s?){{0,5}}"
+)
+
+
+def _column(printer: Printer, node: exp.Expr) -> str:
+    return printer.column(node)
+
+
+def _call(name: str, *parts: str, ignore: tuple[str, ...] = ()) -> Callable[..., str]:
+    """Return how to print a function: its name, and the parts that are its arguments, in order."""
+
+    def call(printer: Printer, node: exp.Expr) -> str:
+        only(node, *parts, *ignore)
+        return f"{name}({printer.several(_given(node, parts))})"
+
+    return call
+
+
+def _given(node: exp.Expr, parts: tuple[str, ...]) -> Iterator[exp.Expr]:
+    for part in parts:
+        value = node.args.get(part)
+        if isinstance(value, list):
+            yield from value
+        elif value is not None and not isinstance(value, bool):
+            yield value
+
+
+def _between(word: str, *, chain: bool = False) -> Callable[..., str]:
+    """Return how to print an operation of two sides; a chain of the same one needs no brackets."""
+
+    def operation(printer: Printer, node: exp.Expr) -> str:
+        sides = []
+        while True:
+            only(node, "this", "expression", "typed", "safe")
+            sides.append(node.expression)
+            if not (chain and type(node.this) is type(node)):
+                sides.append(node.this)
+                break
+            node = node.this
+        return f"({f' {word} '.join(printer.expression(one) for one in reversed(sides))})"
+
+    return operation
+
+
+def _literal(printer: Printer, node: exp.Expr) -> str:  # noqa: ARG001 - as all printers
+    only(node, "this", "is_string")
+    text = str(node.this)
+    if node.args.get("is_string"):
+        return "'" + text.replace("'", "''") + "'"
+    if not _NUMBER.fullmatch(text) or len(text) > DIGITS_MAX:
+        refuse("This is no number:", node)
+    # with an exponent it is a float; without, the engine reads it as an exact decimal
+    return text if text.isdigit() or "e" in text.lower() else f"{text}e0"
+
+
+def _text_of(node: exp.Expr | None) -> str | None:
+    """Return the text of a literal."""
+    return str(node.this) if isinstance(node, exp.Literal) and node.is_string else None
+
+
+def _not(printer: Printer, node: exp.Expr) -> str:
+    only(node, "this")
+    inner = node.this
+    if isinstance(inner, exp.Paren) and isinstance(inner.this, exp.In | exp.Exists):
+        inner = inner.this
+    if isinstance(inner, exp.In):
+        return _in(printer, inner, "NOT IN")
+    if isinstance(inner, exp.Exists):
+        return f"(NOT {_exists(printer, inner)})"
+    return f"(NOT {printer.expression(inner)})"
+
+
+def _in(printer: Printer, node: exp.Expr, word: str = "IN") -> str:
+    only(node, "this", "expressions", "query")
+    query = node.args.get("query")
+    if query is not None:
+        inner = query.this if isinstance(query, exp.Subquery) else query
+        if isinstance(query, exp.Subquery):
+            only(query, "this")
+        return f"({printer.expression(node.this)} {word} ({printer.query(inner)}))"
+    return f"({printer.expression(node.this)} {word} ({printer.several(node.expressions)}))"
+
+
+def _exists(printer: Printer, node: exp.Expr) -> str:
+    only(node, "this")
+    return f"EXISTS ({printer.query(node.this)})"
+
+
+def _subquery(printer: Printer, node: exp.Expr) -> str:
+    only(node, "this")
+    return f"({printer.query(node.this)})"
+
+
+def _is(printer: Printer, node: exp.Expr) -> str:
+    only(node, "this", "expression")
+    if not isinstance(node.expression, exp.Null | exp.Boolean):
+        refuse_node(node)
+    return f"({printer.expression(node.this)} IS {printer.expression(node.expression)})"
+
+
+def _like(word: str) -> Callable[..., str]:
+    def like(printer: Printer, node: exp.Expr) -> str:
+        only(node, "this", "expression", "negate")
+        negated = "NOT " if node.args.get("negate") else ""
+        sides = printer.expression(node.this), printer.expression(node.expression)
+        return f"({sides[0]} {negated}{word} {sides[1]})"
+
+    return like
+
+
+def _span(printer: Printer, node: exp.Expr) -> str:
+    only(node, "this", "low", "high")
+    this, low, high = (printer.expression(node.args[part]) for part in ("this", "low", "high"))
+    return f"({this} BETWEEN {low} AND {high})"
+
+
+def _case(printer: Printer, node: exp.Expr) -> str:
+    only(node, "this", "ifs", "default")
+    of = node.args.get("this")
+    parts = ["CASE" if of is None else f"CASE {printer.expression(of)}"]
+    for one in node.args["ifs"]:
+        only(one, "this", "true")
+        then = printer.expression(one.args["true"])
+        parts.append(f"WHEN {printer.expression(one.this)} THEN {then}")
+    default = node.args.get("default")
+    if default is not None:
+        parts.append(f"ELSE {printer.expression(default)}")
+    return f"({' '.join(parts)} END)"
+
+
+def _if(printer: Printer, node: exp.Expr) -> str:
+    only(node, "this", "true", "false")
+    this, yes = printer.expression(node.this), printer.expression(node.args["true"])
+    no = node.args.get("false")
+    otherwise = "" if no is None else f" ELSE {printer.expression(no)}"
+    return f"(CASE WHEN {this} THEN {yes}{otherwise} END)"
+
+
+_TYPES: Final = {
+    **dict.fromkeys(("TINYINT", "SMALLINT", "INT", "BIGINT", "INT128"), "BIGINT"),
+    **dict.fromkeys(("UTINYINT", "USMALLINT", "UINT", "UBIGINT"), "BIGINT"),
+    **dict.fromkeys(("FLOAT", "DOUBLE", "DECIMAL"), "DOUBLE"),
+    **dict.fromkeys(("TEXT", "VARCHAR", "CHAR", "NVARCHAR", "NCHAR"), "VARCHAR"),
+    **dict.fromkeys(
+        ("TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMPNTZ", "TIMESTAMP_MS", "DATETIME"), "TIMESTAMPTZ"
+    ),
+    **{name: name for name in ("BOOLEAN", "DATE", "TIME")},
+}
+
+
+def _cast(word: str) -> Callable[..., str]:
+    def cast(printer: Printer, node: exp.Expr) -> str:
+        only(node, "this", "to", "safe")
+        to = node.args["to"]
+        kind = _TYPES.get(to.this.name if isinstance(to.this, exp.DataType.Type) else "")
+        if not isinstance(to, exp.DataType) or kind is None or to.args.get("nested"):
+            refuse(
+                "This type is not available here:",
+                node,
+                "Use BIGINT, DOUBLE, VARCHAR, BOOLEAN, DATE or TIMESTAMP.",
+            )
+        return f"{word}({printer.expression(node.this)} AS {kind})"
+
+    return cast
+
+
+def _unit(node: exp.Expr | None, allowed: tuple[str, ...], of: exp.Expr) -> str:
+    name = str(node.this if node is not None else "").lower()
+    name = name.removesuffix("s") if name.removesuffix("s") in allowed else name
+    if name not in allowed:
+        refuse("This part of time is not known:", of, f"Use one of {', '.join(allowed)}.")
+    return name
+
+
+def _truncated(printer: Printer, node: exp.Expr) -> str:
+    only(node, "this", "unit", "input_type_preserved")
+    unit = _unit(node.args.get("unit"), _UNITS, node)
+    return f"DATE_TRUNC('{unit}', {printer.expression(node.this)})"
+
+
+def _extract(printer: Printer, node: exp.Expr) -> str:
+    only(node, "this", "expression")
+    unit = _unit(node.this, _PARTS, node)
+    return f"EXTRACT({unit} FROM {printer.expression(node.expression)})"
+
+
+def _part(unit: str) -> Callable[..., str]:
+    def part(printer: Printer, node: exp.Expr) -> str:
+        only(node, "this")
+        return f"EXTRACT({unit} FROM {printer.expression(node.this)})"
+
+    return part
+
+
+def _interval(printer: Printer, node: exp.Expr) -> str:  # noqa: ARG001 - as all printers
+    only(node, "this", "unit")
+    amount, unit = node.this, node.args.get("unit")
+    text = str(amount.this) if isinstance(amount, exp.Literal) else ""
+    if unit is not None:
+        text = f"{text} {unit.name}"
+    text = " ".join(text.lower().split())
+    if not _INTERVAL.fullmatch(text):
+        refuse("This length of time cannot be read:", node, "Write INTERVAL '7 days'.")
+    return f"INTERVAL '{text}'"
+
+
+def _date(printer: Printer, node: exp.Expr) -> str:
+    only(node, "this")
+    return f"CAST({printer.expression(node.this)} AS DATE)"
+
+
+def _today(printer: Printer, node: exp.Expr) -> str:
+    only(node)
+    return f"CAST('{printer.today}' AS DATE)"
+
+
+def _now(printer: Printer, node: exp.Expr) -> str:
+    only(node, "this", "expressions")
+    if isinstance(node, exp.Anonymous) and node.expressions:
+        refuse("NOW takes nothing in its brackets:", node)
+    moment = printer.now.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return f"CAST('{moment}' AS TIMESTAMPTZ)"
+
+
+def _at_zone(printer: Printer, node: exp.Expr) -> str:
+    only(node, "this", "zone")
+    zone = _text_of(node.args.get("zone"))
+    if zone is None or known_timezone(zone) != zone:
+        refuse("This timezone is not known:", node, "Write AT TIME ZONE 'Europe/Berlin'.")
+    return f"({printer.expression(node.this)} AT TIME ZONE '{zone}')"
+
+
+def _count(printer: Printer, node: exp.Expr) -> str:
+    only(node, "this", "big_int")
+    if isinstance(node.this, exp.Star):
+        only(node.this)
+        return "COUNT(*)"
+    if node.this is None:
+        return "COUNT(*)"
+    return f"COUNT({_maybe_distinct(printer, node.this)})"
+
+
+def _maybe_distinct(printer: Printer, node: exp.Expr) -> str:
+    if not isinstance(node, exp.Distinct):
+        return printer.expression(node)
+    only(node, "expressions")
+    if len(node.expressions) != 1:
+        refuse("DISTINCT takes one column:", node, "Join several with ||.")
+    return f"DISTINCT {printer.expression(node.expressions[0])}"
+
+
+def _sum(printer: Printer, node: exp.Expr) -> str:
+    only(node, "this")
+    return f"SUM({_maybe_distinct(printer, node.this)})"
+
+
+def _count_if(printer: Printer, node: exp.Expr) -> str:
+    only(node, "this", "big_int")
+    return f"COUNT(*) FILTER (WHERE {printer.expression(node.this)})"
+
+
+def _every(word: str) -> Callable[..., str]:
+    def every(printer: Printer, node: exp.Expr) -> str:
+        only(node, "this")
+        of = printer.expression(node.this)
+        return f"({word}(CASE WHEN {of} THEN 1 WHEN (NOT {of}) THEN 0 END) = 1)"
+
+    return every
+
+
+def _ignoring_nulls(printer: Printer, node: exp.Expr) -> str:
+    only(node, "this")
+    if not isinstance(node.this, exp.AnyValue):
+        refuse_node(node)
+    return printer.expression(node.this)
+
+
+def _quantile(word: str, share: str) -> Callable[..., str]:
+    def quantile(printer: Printer, node: exp.Expr) -> str:
+        only(node, "this", share)
+        return _quantile_of(printer, word, node.this, node.args.get(share), node)
+
+    return quantile
+
+
+def _quantile_of(
+    printer: Printer,
+    word: str,
+    of: exp.Expr,
+    share: exp.Expr | None,
+    node: exp.Expr,
+) -> str:
+    if not isinstance(share, exp.Literal) or not 0 <= _number(share) <= 1:
+        refuse("The share has to be a number from 0 to 1:", node, f"Write {word}(column, 0.95).")
+    return f"{word}({printer.expression(of)}, {printer.expression(share)})"
+
+
+def _number(node: exp.Literal) -> float:
+    try:
+        return float(node.this)
+    except ValueError:
+        return -1.0
+
+
+def _within_group(printer: Printer, node: exp.Expr) -> str:
+    only(node, "this", "expression")
+    words = {exp.PercentileCont: "QUANTILE_CONT", exp.PercentileDisc: "QUANTILE_DISC"}
+    word, order = words.get(type(node.this)), node.expression
+    if word is None or not isinstance(order, exp.Order) or len(order.expressions) != 1:
+        refuse_node(node)
+    only(node.this, "this")
+    only(order, "expressions")
+    [ordered] = order.expressions
+    only(ordered, "this", "nulls_first")
+    return _quantile_of(printer, word, ordered.this, node.this.this, node)
+
+
+def _joined_texts(printer: Printer, node: exp.Expr) -> str:
+    only(node, "this", "separator")
+    separator = node.args.get("separator")
+    between = "','" if separator is None else printer.expression(separator)
+    return f"STRING_AGG({printer.expression(node.this)}, {between})"
+
+
+def _filtered(printer: Printer, node: exp.Expr) -> str:
+    only(node, "this", "expression")
+    if type(node.this) not in _AGGREGATES:
+        refuse("FILTER belongs after a count, a sum or the like:", node)
+    only(node.expression, "this")
+    inner, condition = printer.expression(node.this), printer.expression(node.expression.this)
+    return f"{inner} FILTER (WHERE {condition})"
+
+
+def _window(printer: Printer, node: exp.Expr) -> str:
+    only(node, "this", "partition_by", "order", "spec", "over")
+    if node.args.get("over") != "OVER" or type(node.this) not in _OVER:
+        refuse("This cannot be told over other rows:", node, "See the help for what can.")
+    parts = []
+    if node.args.get("partition_by"):
+        parts.append(f"PARTITION BY {printer.several(node.args['partition_by'])}")
+    if node.args.get("order") is not None:
+        parts.append(printer.order(node.args["order"]))
+    if node.args.get("spec") is not None:
+        parts.append(_frame(node.args["spec"]))
+    return f"{printer.expression(node.this)} OVER ({' '.join(parts)})"
+
+
+def _frame(node: exp.Expr) -> str:
+    only(node, "kind", "start", "start_side", "end", "end_side")
+    if node.args.get("kind") != "ROWS":
+        refuse("Only ROWS can be counted in a window:", node, "Write ROWS BETWEEN ...")
+    edges = []
+    for edge, default in (("start", "UNBOUNDED PRECEDING"), ("end", "CURRENT ROW")):
+        value, side = node.args.get(edge), str(node.args.get(f"{edge}_side") or "")
+        if value is None:
+            edges.append(default)
+            continue
+        text = value.name if isinstance(value, exp.Literal) else str(value)
+        if text not in ("UNBOUNDED", "CURRENT ROW") and not text.isdigit():
+            refuse("The edge of a window is a whole number of rows:", node)
+        if side not in ("", "PRECEDING", "FOLLOWING"):
+            refuse_node(node)
+        edges.append(f"{text} {side}".strip())
+    return f"ROWS BETWEEN {edges[0]} AND {edges[1]}"
+
+
+def _json_key(printer: Printer, node: exp.Expr) -> str:
+    """Print `metadata ->> 'ide'`: the one JSON there is."""
+    only(node, "this", "expression", "only_json_types", "scalar_only")
+    column, path = node.this, node.expression
+    if not isinstance(column, exp.Column) or column.name.lower() != METADATA_COLUMN:
+        refuse("Only metadata has keys:", node, "Write metadata ->> 'ide'.")
+    parts = path.expressions if isinstance(path, exp.JSONPath) else []
+    if len(parts) != 2 or not isinstance(parts[1], exp.JSONPathKey):  # noqa: PLR2004 - $ and a key
+        refuse("One key of the metadata can be read:", node, "Write metadata ->> 'ide'.")
+    only(column, "this", "table")
+    table = column.args.get("table")
+    before = "" if table is None else f'"{printer.known_source(table)}".'
+    return printer.key(str(parts[1].this), node, before)
+
+
+def _anonymous(printer: Printer, node: exp.Expr) -> str:
+    """Print a function sqlglot has no kind of node for."""
+    name = str(node.this).upper()
+    if name == "NOW":
+        return _now(printer, node)
+    if name == "DATE_PART" and len(node.expressions) == 2:  # noqa: PLR2004 - a part and a time
+        unit = _unit(node.expressions[0], _PARTS, node)
+        return f"EXTRACT({unit} FROM {printer.expression(node.expressions[1])})"
+    if name not in _ANONYMOUS:
+        refuse_function(name, node)
+    only(node, "this", "expressions")
+    return f"{_ANONYMOUS[name]}({printer.several(node.expressions)})"
+
+
+def _log(printer: Printer, node: exp.Expr) -> str:
+    only(node, "this", "expression")
+    if node.args.get("expression") is None:
+        return f"LOG10({printer.expression(node.this)})"
+    base = node.this.name if isinstance(node.this, exp.Literal) else ""
+    of = printer.expression(node.expression)
+    if base in ("2", "10"):
+        return f"LOG{base}({of})"
+    return f"(LN({of}) / LN({printer.expression(node.this)}))"
+
+
+def _trim(printer: Printer, node: exp.Expr) -> str:
+    only(node, "this", "position", "expression")
+    words = {"": "TRIM", "BOTH": "TRIM", "LEADING": "LTRIM", "TRAILING": "RTRIM"}
+    word = words[str(node.args.get("position") or "").upper()]
+    what = node.args.get("expression")
+    more = "" if what is None else f", {printer.expression(what)}"
+    return f"{word}({printer.expression(node.this)}{more})"
+
+
+def _regexp(printer: Printer, node: exp.Expr) -> str:
+    only(node, "this", "expression", "flag")
+    pattern = _text_of(node.expression)
+    if pattern is None:
+        refuse("A pattern has to be written out:", node, "Write REGEXP_LIKE(column, '^a').")
+    flags = _text_of(node.args.get("flag")) or ("i" if isinstance(node, exp.RegexpILike) else "")
+    if not set(flags) <= set("ims"):
+        refuse("These flags are not known:", node, "Use 'i' for any case of letters.")
+    more = f", '{flags}'" if flags else ""
+    return (
+        f"REGEXP_LIKE({printer.expression(node.this)}, {printer.expression(node.expression)}{more})"
+    )
+
+
+def _paren(printer: Printer, node: exp.Expr) -> str:
+    only(node, "this")
+    return printer.expression(node.this)
+
+
+def _negative(printer: Printer, node: exp.Expr) -> str:
+    only(node, "this")
+    return f"(- {printer.expression(node.this)})"
+
+
+def _boolean(printer: Printer, node: exp.Expr) -> str:  # noqa: ARG001 - as all printers
+    return "TRUE" if node.this else "FALSE"
+
+
+def _null(printer: Printer, node: exp.Expr) -> str:  # noqa: ARG001 - as all printers
+    return "NULL"
+
+
+_ANONYMOUS: Final = {"LOG1P": "LOG1P", "MEAN": "AVG"}
+_AGGREGATE_PRINTERS: Final[dict[type[exp.Expr], Callable[..., str]]] = {
+    exp.Count: _count,
+    exp.Sum: _sum,
+    exp.Avg: _call("AVG", "this"),
+    exp.Min: _call("MIN", "this"),
+    exp.Max: _call("MAX", "this"),
+    exp.Median: _call("MEDIAN", "this"),
+    exp.Stddev: _call("STDDEV", "this"),
+    exp.StddevSamp: _call("STDDEV", "this"),
+    exp.Variance: _call("VARIANCE", "this"),
+    exp.First: _call("FIRST", "this"),
+    exp.Last: _call("LAST", "this"),
+    exp.AnyValue: _call("FIRST", "this"),
+    exp.PercentileCont: _quantile("QUANTILE_CONT", "expression"),
+    exp.PercentileDisc: _quantile("QUANTILE_DISC", "expression"),
+    exp.Quantile: _quantile("QUANTILE_CONT", "quantile"),
+}
+_AGGREGATES: Final = frozenset(_AGGREGATE_PRINTERS)
+_OVER_PRINTERS: Final[dict[type[exp.Expr], Callable[..., str]]] = {
+    exp.RowNumber: _call("ROW_NUMBER"),
+    exp.Rank: _call("RANK"),
+    exp.DenseRank: _call("DENSE_RANK"),
+    exp.PercentRank: _call("PERCENT_RANK"),
+    exp.CumeDist: _call("CUME_DIST"),
+    exp.Ntile: _call("NTILE", "this"),
+    exp.Lag: _call("LAG", "this", "offset", "default"),
+    exp.Lead: _call("LEAD", "this", "offset", "default"),
+    exp.FirstValue: _call("FIRST_VALUE", "this"),
+    exp.LastValue: _call("LAST_VALUE", "this"),
+    exp.NthValue: _call("NTH_VALUE", "this", "offset"),
+}
+_OVER: Final = frozenset(_OVER_PRINTERS) | _AGGREGATES
+PRINTERS: Final[dict[type[exp.Expr], Callable[..., str]]] = {
+    **_AGGREGATE_PRINTERS,
+    **_OVER_PRINTERS,
+    exp.Column: _column,
+    exp.Literal: _literal,
+    exp.Boolean: _boolean,
+    exp.Null: _null,
+    exp.Paren: _paren,
+    exp.Neg: _negative,
+    exp.Not: _not,
+    exp.And: _between("AND", chain=True),
+    exp.Or: _between("OR", chain=True),
+    exp.Add: _between("+", chain=True),
+    exp.Sub: _between("-", chain=True),
+    exp.Mul: _between("*", chain=True),
+    exp.Div: _between("/"),
+    exp.IntDiv: _between("//"),
+    exp.Mod: _between("%"),
+    exp.DPipe: _between("||", chain=True),
+    exp.EQ: _between("="),
+    exp.NEQ: _between("<>"),
+    exp.GT: _between(">"),
+    exp.GTE: _between(">="),
+    exp.LT: _between("<"),
+    exp.LTE: _between("<="),
+    exp.NullSafeEQ: _between("IS NOT DISTINCT FROM"),
+    exp.NullSafeNEQ: _between("IS DISTINCT FROM"),
+    exp.Is: _is,
+    exp.In: _in,
+    exp.Exists: _exists,
+    exp.Subquery: _subquery,
+    exp.Like: _like("LIKE"),
+    exp.ILike: _like("ILIKE"),
+    exp.Between: _span,
+    exp.Case: _case,
+    exp.If: _if,
+    exp.Cast: _cast("CAST"),
+    exp.TryCast: _cast("TRY_CAST"),
+    exp.Coalesce: _call("COALESCE", "this", "expressions"),
+    exp.Nullif: _call("NULLIF", "this", "expression"),
+    exp.Greatest: _call("GREATEST", "this", "expressions", ignore=("ignore_nulls",)),
+    exp.Least: _call("LEAST", "this", "expressions", ignore=("ignore_nulls",)),
+    exp.CountIf: _count_if,
+    exp.LogicalAnd: _every("MIN"),
+    exp.LogicalOr: _every("MAX"),
+    exp.IgnoreNulls: _ignoring_nulls,
+    exp.WithinGroup: _within_group,
+    exp.GroupConcat: _joined_texts,
+    exp.Corr: _call("CORR", "this", "expression"),
+    exp.Filter: _filtered,
+    exp.Window: _window,
+    exp.JSONExtract: _json_key,
+    exp.JSONExtractScalar: _json_key,
+    exp.Anonymous: _anonymous,
+    exp.TimestampTrunc: _truncated,
+    exp.DateTrunc: _truncated,
+    exp.Extract: _extract,
+    exp.Year: _part("year"),
+    exp.Quarter: _part("quarter"),
+    exp.Month: _part("month"),
+    exp.Week: _part("week"),
+    exp.Day: _part("day"),
+    exp.Hour: _part("hour"),
+    exp.Minute: _part("minute"),
+    exp.Second: _part("second"),
+    exp.DayOfWeek: _part("dow"),
+    exp.DayOfYear: _part("doy"),
+    exp.Interval: _interval,
+    exp.Date: _date,
+    exp.CurrentDate: _today,
+    exp.CurrentTimestamp: _now,
+    exp.AtTimeZone: _at_zone,
+    exp.TimeToStr: _call("STRFTIME", "this", "format"),
+    exp.StrToTime: _call("STRPTIME", "this", "format"),
+    exp.Lower: _call("LOWER", "this"),
+    exp.Upper: _call("UPPER", "this"),
+    exp.Length: _call("LENGTH", "this"),
+    exp.Left: _call("LEFT", "this", "expression"),
+    exp.Right: _call("RIGHT", "this", "expression"),
+    exp.Substring: _call("SUBSTR", "this", "start", "length"),
+    exp.Trim: _trim,
+    exp.Replace: _call("REPLACE", "this", "expression", "replacement"),
+    exp.Reverse: _call("REVERSE", "this"),
+    exp.Initcap: _call("INITCAP", "this", ignore=("expression",)),
+    exp.Concat: _call("CONCAT", "expressions", ignore=("safe", "coalesce")),
+    exp.ConcatWs: _call("CONCAT_WS", "expressions", ignore=("safe", "coalesce")),
+    exp.StartsWith: _call("STARTS_WITH", "this", "expression"),
+    exp.EndsWith: _call("ENDS_WITH", "this", "expression"),
+    exp.StrPosition: _call("STRPOS", "this", "substr"),
+    exp.SplitPart: _call("SPLIT_PART", "this", "delimiter", "part_index"),
+    exp.RegexpLike: _regexp,
+    exp.RegexpILike: _regexp,
+    exp.Round: _call("ROUND", "this", "decimals"),
+    exp.Abs: _call("ABS", "this"),
+    exp.Ceil: _call("CEIL", "this"),
+    exp.Floor: _call("FLOOR", "this"),
+    exp.Trunc: _call("TRUNC", "this"),
+    exp.Sign: _call("SIGN", "this"),
+    exp.Sqrt: _call("SQRT", "this"),
+    exp.Cbrt: _call("CBRT", "this"),
+    exp.Exp: _call("EXP", "this"),
+    exp.Ln: _call("LN", "this"),
+    exp.Log: _log,
+    exp.Pow: _call("POW", "this", "expression"),
+    exp.Pi: _call("PI"),
+}
