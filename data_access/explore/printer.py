@@ -50,6 +50,7 @@ class Printer:
     buckets: set[str] = field(default_factory=set)
     scopes: list[_Scope] = field(default_factory=list)
     ctes: list[set[str]] = field(default_factory=list)
+    own_names: set[str] = field(default_factory=set)
     unnamed: int = 0
 
     # names
@@ -189,8 +190,17 @@ class Printer:
             return f'{printed} AS "{hidden[2]}"'
         if isinstance(node, exp.Column) or not outermost:
             return printed
-        name = snippet(node).replace('"', "").removeprefix(HIDDEN)
-        return f'{printed} AS "{name}"'
+        return f'{printed} AS "{self._own_name(snippet(node))}"'
+
+    def _own_name(self, words: str) -> str:
+        """Return a name for what has none in the answer: its words, told apart."""
+        plain = name = words.replace('"', "").removeprefix(HIDDEN)
+        number = 1
+        while name in self.own_names:
+            number += 1
+            name = f"{plain} ({number})"
+        self.own_names.add(name)
+        return name
 
     def _star(self, node: exp.Expr) -> str:
         star = node if isinstance(node, exp.Star) else node.this
@@ -292,14 +302,16 @@ class Printer:
     def _group(self, node: exp.Expr | None) -> str:
         if node is None:
             return ""
-        only(node, "expressions", "all", "rollup")
+        only(node, "expressions", "all")
         if node.args.get("all"):
             return "GROUP BY ALL"
-        parts = [self.expression(one) for one in node.expressions]
-        for one in node.args.get("rollup") or []:
-            only(one, "expressions")
-            parts.append(f"ROLLUP ({self.several(one.expressions)})")
-        return f"GROUP BY {', '.join(parts)}"
+        return f"GROUP BY {', '.join(self._grouped(one) for one in node.expressions)}"
+
+    def _grouped(self, node: exp.Expr) -> str:
+        if not isinstance(node, exp.Rollup):
+            return self.expression(node)
+        only(node, "expressions")
+        return f"ROLLUP ({self.several(node.expressions)})"
 
     def _tail(self, node: exp.Expr) -> str:
         """Return ORDER BY, LIMIT and OFFSET."""
