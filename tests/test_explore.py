@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
+import subprocess
+import sys
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,18 +22,20 @@ from data_access.explore import (
     Question,
     ask,
     close,
+    limits,
     start,
 )
 from ingest.demo import write_demo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     import polars as pl
 
 END = date(2026, 6, 1)
 WINDOW = Window(date(2026, 5, 1), END)
+ROOT = Path(__file__).parent.parent
+ENDLESS = "SELECT COUNT(*) FROM events a, events b, events c, events d, events e"
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
@@ -59,6 +67,7 @@ def test_every_function_of_the_help_can_be_used(demo, counting):
     assert asked(demo, f"SELECT {items} FROM events").width == len(listed) > 10
 
 
+@pytest.mark.slow
 def test_more_rows_than_the_limit_are_cut_and_said_to_be(demo):
     answer = ask(Question(sql="SELECT * FROM events"), Filters(WINDOW), demo, Limits(query_rows=7))
 
@@ -78,11 +87,7 @@ def test_a_join_that_explodes_is_stopped_by_memory(demo):
 
 
 def test_a_query_can_be_cancelled(demo):
-    running = start(
-        Question(sql="SELECT COUNT(*) FROM events a, events b, events c, events d"),
-        Filters(WINDOW),
-        demo,
-    )
+    running = start(Question(sql=ENDLESS), Filters(WINDOW), demo)
     assert not running.wait(0.5)
 
     running.cancel()
@@ -92,6 +97,7 @@ def test_a_query_can_be_cancelled(demo):
         running.answer()
 
 
+@pytest.mark.slow
 def test_where_no_lists_of_people_are_wanted_nobody_can_be_recognised(demo, tmp_path):
     people = "SELECT user_id_hash, COUNT(*) AS n FROM events GROUP BY user_id_hash ORDER BY n, 1"
     open_to_all = asked(demo, people)
@@ -105,3 +111,170 @@ def test_where_no_lists_of_people_are_wanted_nobody_can_be_recognised(demo, tmp_
     names = [set(frame["user_id_hash"]) for frame in (open_to_all, disguised, again)]
     assert not names[0] & names[1]
     assert not names[1] & names[2]
+
+
+@pytest.mark.slow
+def test_who_finds_no_place_in_time_is_told_so(demo, monkeypatch):
+    monkeypatch.setattr(limits, "WAIT_SECONDS_MAX", 0.2)
+    slow = start(Question(sql=ENDLESS), Filters(WINDOW), demo, Limits(queries_at_once=1))
+    try:
+        assert not slow.wait(0.5)
+        with pytest.raises(QueryRefused, match="running already") as refused:
+            ask(Question(sql="SELECT 1"), Filters(WINDOW), demo, Limits(queries_at_once=1))
+    finally:
+        slow.cancel()
+
+    assert refused.value.kind == "busy"
+
+
+@pytest.mark.slow
+def test_one_that_waits_for_its_place_can_be_cancelled_too(demo):
+    slow = start(Question(sql=ENDLESS), Filters(WINDOW), demo, Limits(queries_at_once=1))
+    waiting = start(Question(sql="SELECT 1"), Filters(WINDOW), demo, Limits(queries_at_once=1))
+    try:
+        assert not waiting.wait(0.3)
+        waiting.cancel()
+        assert waiting.wait(1.0)
+    finally:
+        slow.cancel()
+
+    with pytest.raises(QueryStopped, match="cancelled"):
+        waiting.answer()
+
+
+@pytest.mark.slow
+def test_the_next_takes_the_place_of_the_one_before(demo):
+    one_place = Limits(queries_at_once=1)
+    several = [
+        start(Question(sql=f"SELECT {number} AS n"), Filters(WINDOW), demo, one_place)
+        for number in range(3)
+    ]
+
+    assert [one.answer().frame.item() for one in several] == [0, 1, 2]
+
+
+def test_time_is_limited(demo):
+    with pytest.raises(QueryStopped, match=r"after 0\.5 seconds") as stopped:
+        asked(demo, ENDLESS, query_seconds=0.5)
+
+    assert stopped.value.kind == "time"
+
+
+@pytest.mark.slow
+def test_a_child_that_is_killed_says_so_and_the_next_query_works(demo):
+    killed = start(Question(sql=ENDLESS), Filters(WINDOW), demo)
+    assert not killed.wait(0.5)
+    os.kill(killed._process._process.pid, signal.SIGSEGV)
+
+    with pytest.raises(QueryStopped, match="The engine stopped") as stopped:
+        killed.answer()
+
+    assert stopped.value.kind == "crashed"
+    assert asked(demo, "SELECT 1 AS one").item() == 1
+
+
+@pytest.mark.slow
+def test_an_answer_that_is_too_large_is_refused(demo, monkeypatch):
+    large = "SELECT a.*, b.* FROM events a, errors b, traces c, traces d"
+
+    with pytest.raises(QueryRefused, match=r"MB large|columns") as refused:
+        asked(demo, large, query_rows=200_000, query_memory_mb=2_000)
+
+    assert refused.value.kind == "size"
+
+
+@pytest.mark.slow
+def test_the_child_knows_nothing_of_the_server_s_secrets(demo, monkeypatch):
+    monkeypatch.setenv("STREAMLIT_SERVER_COOKIE_SECRET", "hush")
+    monkeypatch.setenv("TELEMETRY_SALT", "hush")
+    close()
+    running = start(Question(sql=ENDLESS), Filters(WINDOW), demo)
+    try:
+        assert not running.wait(0.5)
+        process = Path(f"/proc/{running._process._process.pid}")
+        environment = (process / "environ").read_bytes()
+        command = (process / "cmdline").read_bytes()
+    finally:
+        running.cancel()
+
+    assert b"hush" not in environment + command
+    assert {line.partition(b"=")[0] for line in environment.split(b"\0") if line} <= {
+        b"LANG",
+        b"TZ",
+        b"POLARS_MAX_THREADS",
+    }
+
+
+@pytest.mark.slow
+def test_the_server_never_loads_the_parser(demo):
+    code = (
+        "import sys; from data_access.explore import Question, ask\n"
+        "from data_access import Filters, Window; from datetime import date\n"
+        f"ask(Question(), Filters(Window(date(2026, 5, 1), date(2026, 6, 1))), {str(demo)!r})\n"
+        "print('sqlglot' in sys.modules)"
+    )
+
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+
+    assert run.stdout == "False\n"
+
+
+def test_the_plan_names_no_file(demo):
+    answer = ask(Question(), Filters(WINDOW), demo)
+
+    assert "SCAN" in answer.plan
+    assert str(demo) not in answer.plan
+    assert ".parquet" not in answer.plan
+
+
+@pytest.mark.slow
+def test_a_query_reads_on_after_the_copy_was_made_anew(demo, tmp_path):
+    place = tmp_path / "home"
+    write_demo(place, events=2_500, days=60, end=END)
+    question, filters = Question(measure="rows", all_history=True), Filters(WINDOW)
+    before = ask(question, filters, place).frame.item()
+    shutil.rmtree(place / "columnar")
+
+    assert ask(question, filters, place).frame.item() == before == 2_500
+
+
+def test_rows_that_are_not_in_the_copy_yet_are_seen(demo, load_lines, home):
+    load_lines(
+        {
+            "event_id": "e1",
+            "timestamp": "2026-05-05T10:00:00Z",
+            "event_name": "session_started",
+            "user_id_hash": "ada",
+            "metadata": {"ide": "vim", "top_k": 3},
+        }
+    )
+
+    frame = asked(home, "SELECT user_id_hash, metadata.ide, metadata ->> 'top_k' AS k FROM events")
+
+    assert frame.rows() == [("ada", "vim", "3")]
+
+
+@pytest.mark.parametrize(
+    ("sql", "what", "where"),
+    [
+        ("SELECT x FROM events", "no such column", "x"),
+        ("SELECT 1 FROM evnts", "no such table", "evnts"),
+        ("SELECT MEDAIN(weight) FROM events", "MEDAIN", "MEDIAN"),
+        ("DROP TABLE events", "Only SELECT", "DROP"),
+        ("SELECT FROM events", "", ""),
+        ("SELECT COUNT(*) FROM events WHERE", "", ""),
+        ("SELECT weight FROM events GROUP BY channel", "GROUP BY", "weight"),
+        ("SELECT metadata -> 'a' ->> 'b' FROM events", "metadata", "metadata ->> 'ide'"),
+    ],
+)
+def test_what_is_wrong_is_said_with_where_and_what_to_do(demo, sql, what, where):
+    with pytest.raises(QueryRefused) as refused:
+        asked(demo, sql)
+
+    said = str(refused.value)
+    assert what in said
+    assert where in said
+    assert "~" not in said
+    assert "Resolved plan" not in said

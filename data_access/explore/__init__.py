@@ -6,15 +6,24 @@ its own with limits on rows, time and memory. Nothing here starts that process b
 
 from data_access.explore.builder import sql_of
 from data_access.explore.pivot import Pivoted, pivoted
-from data_access.explore.question import BUCKETS, MEASURES, PICTURES, Condition, Question
+from data_access.explore.question import (
+    BUCKETS,
+    MEASURES,
+    OPERATORS,
+    PICTURES,
+    Condition,
+    Question,
+)
 from data_access.explore.refused import QueryRefused, QueryStopped
 from data_access.explore.running import Answer, Running, ask, close, start, warm
+from data_access.explore.starts import narrowed, started
 from data_access.explore.words import FUNCTIONS, Function
 
 __all__ = [
     "BUCKETS",
     "FUNCTIONS",
     "MEASURES",
+    "OPERATORS",
     "PICTURES",
     "Answer",
     "Condition",
@@ -26,8 +35,10 @@ __all__ = [
     "Running",
     "ask",
     "close",
+    "narrowed",
     "pivoted",
     "sql_of",
     "start",
+    "started",
     "warm",
 ]

@@ -25,7 +25,7 @@ import polars as pl
 from data_access.explore import limits
 from data_access.explore.checked import check
 from data_access.explore.frames import framed
-from data_access.explore.refused import FAILED, MEMORY, SIZE, QueryRefused
+from data_access.explore.refused import FAILED, MEMORY, MOVED, SIZE, QueryRefused
 from data_access.explore.sandbox import Meter, close_doors, keep_small, limit
 
 if TYPE_CHECKING:
@@ -72,8 +72,12 @@ def main() -> None:
     except QueryRefused as error:
         header, body = _refused(error), b""
     except MemoryError:
-        words = QueryRefused("The query needs more memory than it may have.", kind=MEMORY)
-        header, body = _refused(words), b""
+        header, body = _refused(QueryRefused("", kind=MEMORY)), b""
+    except FileNotFoundError:
+        header, body = _refused(QueryRefused("", kind=MOVED)), b""
+    except Exception as error:  # noqa: BLE001 - whatever it is, the server is told of it
+        words = f"The query cannot be answered ({type(error).__name__})."
+        header, body = _refused(QueryRefused(words, kind=FAILED)), b""
     said = json.dumps(header).encode()
     reply.write(struct.pack(SIZE_FORMAT, len(said)) + said)
     reply.write(struct.pack(SIZE_FORMAT, len(body)) + body)
@@ -144,9 +148,7 @@ def _found(request: Request) -> Found:
         frame = plan.head(request.rows + 1).collect()
         seconds = time.perf_counter() - start
         return Found(frame, _plan_words(plan, request), seconds, checked.sql)
-    except pl.exceptions.PolarsError as error:
-        raise _failed(error, checked) from None
-    except pl.exceptions.PanicException as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise _failed(error, checked) from None
 
 
@@ -181,7 +183,7 @@ def _failed(error: BaseException, checked: Checked) -> QueryRefused:
     said = said.partition("\n\nThis error occurred")[0]
     said = checked.as_written(" ".join(said.split()))[:ERROR_CHARS_MAX].rstrip(".")
     if "memory" in said.lower() and "alloc" in said.lower():
-        return QueryRefused("The query needs more memory than it may have.", kind=MEMORY)
+        return QueryRefused("", kind=MEMORY)
     if isinstance(error, pl.exceptions.ColumnNotFoundError):
         return QueryRefused(
             "There is no such column:",

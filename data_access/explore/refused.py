@@ -13,6 +13,7 @@ TIME: Final = "time"
 MEMORY: Final = "memory"
 SIZE: Final = "size"
 CRASHED: Final = "crashed"
+MOVED: Final = "moved"  # the copy's files were written anew while they were read
 _STOPPED: Final = frozenset({CANCELLED, TIME, MEMORY, SIZE, CRASHED})
 
 
@@ -25,7 +26,7 @@ class QueryRefused(ValueError):  # noqa: N818 - names the situation
     where : the words of the query it is about, or the line; empty when it is about all of it.
     what_to_do : what to do instead, a sentence.
     kind : "refused", "failed", "busy", or what stopped it: "cancelled", "time", "memory", "size",
-        "crashed".
+        "crashed", "moved".
     """
 
     def __init__(

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -36,6 +36,7 @@ from data_access.explore.refused import (
     CANCELLED,
     CRASHED,
     MEMORY,
+    MOVED,
     SIZE,
     TIME,
     QueryRefused,
@@ -221,26 +222,26 @@ class Running:
                 "",
                 f"{limits.query_chars:,} is the limit: make it shorter.",
             )
-        handed = sources.handed(
-            home,
-            filters=filters,
-            since=None if question.all_history else filters.window.opens_at,
-        )
+        since = None if question.all_history else filters.window.opens_at
         request = Request(
-            handed,
-            sql,
-            filters,
-            filters.window,
-            question.all_history,
-            now,
-            min(question.limit or limits.query_rows, limits.query_rows),
-            limits.query_chars,
-            limits.query_seconds,
-            limits.query_memory_mb,
-            None if team.people_lists else secrets.randbits(63),
+            handed=sources.handed(home, filters=filters, since=since),
+            sql=sql,
+            filters=filters,
+            window=filters.window,
+            all_history=question.all_history,
+            now=now,
+            rows=min(question.limit or limits.query_rows, limits.query_rows),
+            chars=limits.query_chars,
+            seconds=limits.query_seconds,
+            memory_mb=limits.query_memory_mb,
+            disguise=None if team.people_lists else secrets.randbits(63),
         )
         with _places.one(limits.queries_at_once, self._cancelled):
-            return self._through(request)
+            try:
+                return self._through(request)
+            except _Moved:  # the copy was written anew in between
+                again = sources.handed(home, filters=filters, since=since)
+                return self._through(replace(request, handed=again))
 
     def _through(self, request: Request) -> Answer:
         """Hand the request to a process and read what it says."""
@@ -274,7 +275,7 @@ class _Process:
         self.folder = folder
         self._complaints: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
         self._process = subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
-            [sys.executable, "-I", "-c", _BOOT, json.dumps([str(ROOT), *sys.path]), str(folder)],
+            [sys.executable, "-I", "-c", _BOOT, json.dumps(_import_paths()), str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._complaints,
@@ -282,6 +283,7 @@ class _Process:
             cwd="/" if os.name == "posix" else None,
             start_new_session=True,
         )
+        _living.add(self)
         assert self._process.stdin is not None  # noqa: S101 - a pipe was asked for
         assert self._process.stdout is not None  # noqa: S101 - the same
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
@@ -303,6 +305,7 @@ class _Process:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_PARTING_SECONDS)
         self._complaints.close()
+        _living.discard(self)
 
     def answer(self, request: Request) -> Answer:
         """Return what it says to a request.
@@ -392,10 +395,16 @@ def _over_memory(request: Request | None) -> QueryStopped:
     )
 
 
+class _Moved(QueryRefused):
+    """A file of the copy was gone when it was read."""
+
+
 def _said(header: dict[str, Any], request: Request) -> QueryRefused:
     """Return what a child says instead of an answer."""
     if header["kind"] == MEMORY:
         return _over_memory(request)
+    if header["kind"] == MOVED:
+        return _Moved("The data was written anew while it was read.", "", "Ask again.", kind=MOVED)
     return refusal(
         str(header["what"]), str(header["where"]), str(header["what_to_do"]), str(header["kind"])
     )
@@ -413,6 +422,11 @@ def _answer(header: dict[str, Any], body: bytes, request: Request, *, guarded: b
         str(header["ran"]),
         guarded,
     )
+
+
+def _import_paths() -> list[str]:
+    """Return where a child finds our code and the libraries, wherever it is started."""
+    return [str(ROOT), *(path for path in sys.path if Path(path).is_absolute())]
 
 
 def _environment() -> dict[str, str]:
@@ -490,6 +504,7 @@ class _Places:
 
 
 _spares: Final = _Spares()
+_living: Final[set[_Process]] = set()
 _places: Final = _Places()
 
 
@@ -499,8 +514,10 @@ def warm(home: str | Path | None = None) -> None:
 
 
 def close() -> None:
-    """End the process that waits. Queries that run are ended by whoever asked them."""
+    """End every process there is: the one that waits, and those of queries that still run."""
     _spares.close()
+    for process in list(_living):
+        process.kill()
 
 
 atexit.register(close)
