@@ -185,13 +185,15 @@ def errors_by_period(errors: pl.LazyFrame, window: Window, *, every: str = "1d")
 
 
 @metric("errors")
-def error_occurrences(errors: pl.LazyFrame, window: Window, *, group: str) -> pl.LazyFrame:
-    """List the single errors of one group, newest first.
+def error_occurrences(
+    errors: pl.LazyFrame, window: Window, *, group: str | None = None
+) -> pl.LazyFrame:
+    """List the single errors, of one group or of all, newest first.
 
     Definition
     ----------
-    The rows of the group inside the window as they were written. A row with `occurrences`
-    above 1 stands for a run of equal errors between first_at and last_at.
+    The rows inside the window as they were written, of `group` when one is given. A row with
+    `occurrences` above 1 stands for a run of equal errors between first_at and last_at.
 
     On sampled data exact, since errors are always kept.
 
@@ -203,6 +205,7 @@ def error_occurrences(errors: pl.LazyFrame, window: Window, *, group: str) -> pl
     -------
     timestamp : Datetime, UTC.
     event_id : String.
+    group_hash : String; the group's name on the Errors page.
     error_type : String.
     error_message : String.
     severity : String.
@@ -218,10 +221,12 @@ def error_occurrences(errors: pl.LazyFrame, window: Window, *, group: str) -> pl
     stack_trace : String.
     metadata : String; JSON.
     """
+    wanted = [window.contains(), *([] if group is None else [pl.col(GROUP) == group])]
     return (
-        errors.filter(window.contains(), pl.col(GROUP) == group)
+        errors.filter(*wanted)
         .select(
-            *("timestamp", "event_id", "error_type", "error_message", "severity", "occurrences"),
+            *("timestamp", "event_id", GROUP, "error_type", "error_message", "severity"),
+            "occurrences",
             *("first_at", "last_at", "user_id_hash", "user_tier", "session_id", "channel"),
             *("release", "related_event_name", "stack_trace", "metadata"),
         )

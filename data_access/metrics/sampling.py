@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = ["sampling"]
 
+# metrics that show rows as they are: nothing of them is estimated
+AS_WRITTEN: Final = frozenset(
+    {
+        *("error_occurrences", "people_events", "slowest"),
+        *("user_errors", "user_rows", "user_sessions", "user_tiers", "user_timeline", "user_tools"),
+    }
+)
 DAYS_BEFORE: Final = 29  # as far back as MAU looks
 
 

@@ -15,6 +15,7 @@ import streamlit as st
 
 from data_access.asked import at_least, last_hours
 from data_access.metrics import METRICS
+from data_access.metrics.sampling import AS_WRITTEN
 from data_access.pipeline import MEASURES
 from pages.components.load import Facts, load, measured
 from pages.components.recorder import OFF, Recorder
@@ -28,13 +29,6 @@ if TYPE_CHECKING:
     from data_access.window import Window
 
 _KEY: Final = "_view"
-# rows, of which none is estimated
-_AS_WRITTEN: Final = frozenset(
-    {
-        *("error_occurrences", "people_events", "slowest"),
-        *("user_errors", "user_rows", "user_sessions", "user_tiers", "user_timeline", "user_tools"),
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -116,7 +110,7 @@ class View:
 
     def sample(self, *metrics: str | None) -> Sample | None:
         """Return the sample that any of these metrics looks at; None when it is no sample."""
-        known = [METRICS[name] for name in metrics if name in METRICS and name not in _AS_WRITTEN]
+        known = [METRICS[name] for name in metrics if name in METRICS and name not in AS_WRITTEN]
         tables = {table for metric in known for table in metric.sources}
         if not tables:
             return None

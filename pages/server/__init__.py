@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 
 from pages.components import home
 from pages.server import start
+from pages.server.api import ApiFirst
 from pages.server.door import Door
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def routes() -> list[BaseRoute]:
 
 def middleware() -> list[Middleware]:
     """Return the middleware around all of them, the outermost first."""
-    return [Middleware(Door, routes=routes())]
+    return [Middleware(Door, routes=routes()), Middleware(ApiFirst)]
 
 
 def refuse_unsafe() -> None:

@@ -1,0 +1,55 @@
+"""Runs the app the way a person does, on a port the system gives."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+from socket import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent
+START_S = 60
+
+
+def free_port() -> int:
+    """Return a port nobody listens on."""
+    with socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@contextmanager
+def serving(home: Path, log: Path, *, base: str = "") -> Iterator[str]:
+    """Run the server over a home until left, under a base path if any; yield its address."""
+    port = free_port()
+    command = [sys.executable, "-m", "streamlit", "run", "app.py"]
+    command += [f"--server.port={port}", "--server.headless=true"]
+    command += [f"--server.baseUrlPath={base}", "--", str(home)]
+    with log.open("wb") as out, subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out) as run:
+        address = f"http://127.0.0.1:{port}" + (f"/{base}" if base else "")
+        try:
+            _wait(f"{address}/_stcore/health", run, log)
+            yield address
+        finally:
+            run.terminate()
+            run.wait(START_S)
+
+
+def _wait(url: str, run: subprocess.Popen, log: Path) -> None:
+    until = time.monotonic() + START_S
+    while time.monotonic() < until and run.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own server
+                return
+        except OSError:
+            time.sleep(0.1)
+    pytest.fail(f"the server did not start:\n{log.read_text()}")
