@@ -19,14 +19,14 @@ from data_access.sources import (
     version,
 )
 from data_access.team import Note, Segment, notes, segments
-from data_access.views import Asked, SavedView, history, queries, saved, views
+from data_access.views import PastQuestion, SavedView, history, queries, saved, views
 from data_access.window import Window, WindowError
 
 __all__ = [
-    "Asked",
     "DataUnavailable",
     "Filters",
     "Note",
+    "PastQuestion",
     "Pipeline",
     "Problem",
     "SavedView",

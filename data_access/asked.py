@@ -6,7 +6,7 @@ The pages and the JSON routes both come through here, so the same query means th
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
 from data_access.filters import SPAN_DEFAULT, Filters
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 Moved = Literal["", "began", "first", "ended"]
+EARLIEST: Final = datetime(1970, 1, 2, tzinfo=UTC)  # of an instant a link may name
 _PERIODS: Final = {"week": "1w", "month": "1mo"}
 
 
@@ -29,7 +30,8 @@ class Asked:
     end : the day a relative span ends with.
     moved : why that is not the usual day: the period `began` today, the `first` telemetry came
         today, the data `ended` before; empty when it is the usual one.
-    latest : where the data's last hours end: with what is shown, or with this minute.
+    latest : where the data's last hours end: with what is shown, or with this minute; beside days
+        a query may name it as `until`.
     """
 
     filters: Filters
@@ -80,7 +82,10 @@ def resolve(
             end, end + timedelta(days=1), timezone=known_timezone(place["timezone"])
         ).closes_at
     filters = Filters.from_query(given, today=end, now=moment, timezone=place["timezone"])
-    return Asked(filters, span, end, moved, _latest(filters.window, span, now, last_day))
+    latest = _latest(filters.window, span, now, last_day)
+    if span == "custom":
+        latest = _instant(values, latest, now)
+    return Asked(filters, span, end, moved, latest)
 
 
 def end_of_span(
@@ -151,3 +156,14 @@ def _latest(window: Window, span: str, now: datetime, last_day: date | None) -> 
         return to_the_minute(now)
     after = Window(last_day, last_day + timedelta(days=1), timezone=window.timezone).closes_at
     return min(to_the_minute(now), after)
+
+
+def _instant(values: Mapping[str, Sequence[str]], usual: datetime, now: datetime) -> datetime:
+    """Return the instant a link of days names for its last hours; one to come is no such."""
+    said = next(reversed(values.get("until") or ()), "")
+    try:
+        moment = datetime.fromisoformat(said)
+    except ValueError:
+        return usual
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment if EARLIEST < moment <= to_the_minute(now) else usual

@@ -19,7 +19,7 @@ from ingest.vocabulary import HISTORY_MAX, TEAM_FOLDER, VIEWS_FILE, VIEWS_SCHEMA
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Asked", "SavedView", "history", "queries", "saved", "saved_problems", "views"]
+__all__ = ["PastQuestion", "SavedView", "history", "queries", "saved", "saved_problems", "views"]
 
 SHOWN_MAX: Final = 1_000  # more than the limits let be saved
 _MINE: Final = "(scope = 'team' OR owner = :who) AND removed_at IS NULL"
@@ -63,7 +63,7 @@ class SavedView:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PastQuestion:
     """A question somebody put to Explore: as its link writes it, in words, when last, how often."""
 
     query: str
@@ -99,7 +99,7 @@ def saved(home: str | Path | None, view_id: str, *, who: str = "") -> SavedView 
 
 def history(
     home: str | Path | None = None, *, who: str = "", limit: int = HISTORY_MAX
-) -> list[Asked]:
+) -> list[PastQuestion]:
     """Return what a person asked Explore, each question once, newest first."""
     rows = _rows(
         open_home(home),
@@ -107,7 +107,7 @@ def history(
         "ORDER BY asked_at DESC, query LIMIT :limit",
         {"who": _person(who), "limit": max(0, min(limit, HISTORY_MAX))},
     )
-    return [Asked(query, label, _instant(at), times) for query, label, at, times in rows]
+    return [PastQuestion(query, label, _instant(at), times) for query, label, at, times in rows]
 
 
 def saved_problems(home: Home) -> list[Problem]:

@@ -12,7 +12,18 @@ import streamlit as st
 
 import data_access
 from data_access import DataUnavailable
-from pages.components import access, filters, home, marks, menu, notices, options, recorder, style
+from pages.components import (
+    access,
+    filters,
+    home,
+    marks,
+    menu,
+    notices,
+    options,
+    recorder,
+    style,
+    views,
+)
 from pages.components import notes as teams_notes
 from pages.components import settings as setup
 from pages.components.load import Facts, facts
@@ -64,8 +75,10 @@ except DataUnavailable as error:
     own_use.met(error)
 
 # 3. Which question?
+here = page.url_path or menu.PAGES[0].address
 marks.take()
 with st.sidebar, st.container(key="filters"):
+    place_of_views = st.container()
     choice = filters.sidebar(known, now=now, today=today)
     filters.own_choices()
     place_of_link = st.container()
@@ -74,11 +87,16 @@ options.begin()
 marks.follow()
 
 
-def link() -> str:
-    """Return the link to what is shown, once the page has said what it lets one choose."""
-    base = str(st.context.url or "").partition("?")[0]
+def query(dates: str) -> str:
+    """Return what is shown as a query string, once the page has said what it lets one choose."""
     own = [(name, st.session_state[name] or "") for name in filters.OWN]
-    return filters.link(base, choice, [*own, *options.in_link()])
+    own += options.in_link() + (options.frozen() if dates == "frozen" else [])
+    return filters.query(choice, own, dates=dates)
+
+
+def link() -> str:
+    """Return the link to what is shown, the same today and next year."""
+    return f"{views.base()}/{here}?{query('frozen')}"
 
 
 # 4. Show it, or say why not. How the notebook is set up is shown whatever the data.
@@ -111,10 +129,14 @@ view = View(
     recorder=own_use,
 )
 publish(view)
-own_use.opened(page.url_path or "overview")
+own_use.opened(here)
 page.run()
+shown, saved = views.shown(where, here, choice, query, today=today), views.saved(where, here)
+with place_of_views:
+    views.bar(shown, saved)
 with place_of_link:
     filters.copy_link(link)
+    views.popover(shown, saved, today=today)
     teams_notes.popover(view)
 for fill in view.pending:
     fill()

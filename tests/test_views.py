@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from data_access import Asked, DataUnavailable, SavedView, history, problems, queries, saved, views
+from data_access import (
+    DataUnavailable,
+    PastQuestion,
+    SavedView,
+    history,
+    problems,
+    queries,
+    saved,
+    views,
+)
 from ingest.team import TeamRefused, add_note
 from ingest.views import (
     HISTORY_CHARS_MAX,
@@ -246,8 +255,8 @@ def test_a_question_asked_again_moves_up_instead_of_standing_twice(home):
     remember(home, "sql=3", who=BEN, now=NOW)
 
     assert history(home, who=ANA) == [
-        Asked("sql=1", "SELECT 1", NOW + timedelta(minutes=2), 2),
-        Asked("sql=2", "SELECT 2", NOW + timedelta(minutes=1), 1),
+        PastQuestion("sql=1", "SELECT 1", NOW + timedelta(minutes=2), 2),
+        PastQuestion("sql=2", "SELECT 2", NOW + timedelta(minutes=1), 1),
     ]
     assert len(history(home, who=ANA, limit=1)) == 1
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import streamlit as st
 
@@ -49,8 +49,11 @@ HELP: Final = {
 }
 _PLACE: Final = ("timezone", "week_starts_on")
 OWN: Final = ("group", "operation", "user", "who")  # of a single page; whom a mark stands for
-_OTHERS: Final = (*OWN, "embed", "embed_options")  # and what Streamlit itself reads
+VIEW: Final = "view"  # the saved view this was opened from; says nothing of what is shown
+_OTHERS: Final = (*OWN, VIEW, "cell", "embed", "embed_options")  # the last two are Streamlit's
+_READABLE: Final = ":/"  # stands for itself in a link
 _TRUTH: Final = ("true", "false")
+_HOURLY: Final = ("24h", "custom")  # spans whose last hours a link may end with an instant
 _ASKED: Final = "_asked"
 _NOTES: Final = "_notes"
 _SHOWN: Final = "_shown"
@@ -67,6 +70,7 @@ class Choice:
     span: str
     latest: datetime
     notes: tuple[str, ...]
+    team_place: tuple[str, str] = ("UTC", "monday")  # timezone and first day of the week, unasked
 
 
 def options(facts: Facts | None) -> dict[str, tuple[str, ...]]:
@@ -85,20 +89,17 @@ def sidebar(facts: Facts | None, *, now: datetime, today: date) -> Choice:
     offered = options(facts)
     asked = _first_asked()
     values = _widgets(offered)
-    place = {
-        "timezone": facts.settings.timezone if facts else "UTC",
-        "week_starts_on": facts.settings.week_starts_on if facts else "monday",
-    }
-    place |= {name: asked[name][-1] for name in _PLACE if asked.get(name)}
-    values |= {name: [value] for name, value in place.items()}
     span = values["span"][-1]
     live, complete = (st.session_state.get(name, SWITCHES[name]) for name in ("live", "complete"))
+    timezone, week_starts_on = team_place = (
+        (facts.settings.timezone, facts.settings.week_starts_on) if facts else ("UTC", "monday")
+    )
     asked_for = resolve(
         values,
         now=now,
         today=today,
-        timezone=place["timezone"],
-        week_starts_on=place["week_starts_on"],
+        timezone=timezone,
+        week_starts_on=week_starts_on,
         first_day=facts.first_day if facts else None,
         last_day=facts.last_day if facts else None,
         complete=complete,
@@ -116,6 +117,7 @@ def sidebar(facts: Facts | None, *, now: datetime, today: date) -> Choice:
         span=span,
         latest=asked_for.latest,
         notes=tuple(dict.fromkeys(notes)),
+        team_place=team_place,
     )
 
 
@@ -165,11 +167,34 @@ def link(base: str, choice: Choice, own: Sequence[tuple[str, str]] = ()) -> str:
 
     `own` are the choices of the page itself, by name.
     """
-    extra = [(name, value) for name, value in own if value]
-    if not choice.compare:
-        extra.append(("compare", "false"))
-    query = choice.filters.to_query()
-    return f"{base}?{query}{'&' + urlencode(extra) if extra else ''}"
+    return f"{base}?{query(choice, own, dates='frozen')}"
+
+
+def query(choice: Choice, own: Sequence[tuple[str, str]] = (), *, dates: str) -> str:
+    """Return what is shown as a query string: its dates "frozen", or its span still "relative".
+
+    Days chosen by hand are the same either way. What is as everybody finds it is left out.
+    """
+    filters, window = choice.filters, choice.filters.window
+    switches = {"compare": choice.compare, "complete": choice.complete, "live": choice.live}
+    if dates == "frozen" or choice.span == "custom":
+        pairs = parse_qsl(filters.to_query())
+        switches = {"compare": choice.compare, "complete": choice.complete and not choice.live}
+    else:
+        pairs = [("span", choice.span), *parse_qsl(filters.chosen_query())]
+    place = (window.timezone, window.week_starts_on)
+    extra = [
+        (name, here)
+        for name, here, usual in zip(_PLACE, place, choice.team_place, strict=True)
+        if here != usual
+    ]
+    extra += [
+        (name, str(said).lower()) for name, said in switches.items() if said != SWITCHES[name]
+    ]
+    extra += [(name, value) for name, value in own if value or "." in name]  # or emptied
+    named = {name for name, _ in pairs}
+    pairs += [(name, value) for name, value in extra if name not in named]
+    return urlencode(pairs, safe=_READABLE)
 
 
 # --- widgets ---------------------------------------------------------------------------------
@@ -188,9 +213,7 @@ def _widgets(offered: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
     )
     values: dict[str, Sequence[str]] = {"span": [span or SPAN_DEFAULT]}
     values |= _dates(is_shown=span == "custom")
-    if span == "24h" and ("until" in st.query_params or st.session_state.get("until")):
-        until = st.text_input("Until", key="until", bind="query-params", help="An instant, UTC.")
-        values |= {"until": [until]} if until else {}
+    values |= _place(span)
     st.toggle(
         "Compare with the previous period",
         value=SWITCHES["compare"],
@@ -234,12 +257,32 @@ def _dates(*, is_shown: bool) -> dict[str, Sequence[str]]:
     return {"from": [str(first)], "to": [str(last)]} if is_shown and first and last else {}
 
 
+def _place(span: str | None) -> dict[str, Sequence[str]]:
+    """Draw what a link may say of clocks: the instant hours end with, the timezone, the week.
+
+    They are always there, most of the time hidden, else the link would not keep their values.
+    """
+    is_asked = "until" in st.query_params or bool(st.session_state.get("until"))
+    values: dict[str, Sequence[str]] = {}
+    with st.container(key="until-shown" if span == "24h" and is_asked else "until-hidden"):
+        until = st.text_input("Until", key="until", bind="query-params", help="An instant, UTC.")
+        if until and span in _HOURLY:
+            values["until"] = [until]
+    with st.container(key="place-hidden"):
+        for name in _PLACE:
+            said = st.text_input(name, key=name, bind="query-params", max_chars=VALUE_CHARS_MAX)
+            if said:
+                values[name] = [said]
+    return values
+
+
 def _span_chosen() -> None:
     """Let custom days begin as the days last shown, and leave none behind."""
     days = (None, None)
     if st.session_state["span"] == "custom":
         days = st.session_state.get(_SHOWN, days)
     st.session_state["from"], st.session_state["to"] = days
+    st.session_state["until"] = ""
 
 
 def own_choices() -> None:
@@ -248,16 +291,16 @@ def own_choices() -> None:
     A bound field of a page would lose its value with the page (STACK.md 1.5).
     """
     with st.container(key="own-hidden"):
-        for name in OWN:
+        for name in (*OWN, VIEW):
             st.text_input(name, key=name, bind="query-params", max_chars=VALUE_CHARS_MAX)
 
 
 def _reset() -> None:
     st.session_state["span"] = SPAN_DEFAULT
-    st.session_state.update({"from": None, "to": None})
+    st.session_state.update({"from": None, "to": None, "until": ""})
     st.session_state.update(SWITCHES)
     st.session_state.update({dimension.query_name: [] for dimension in DIMENSIONS.values()})
-    st.session_state.update(dict.fromkeys(OWN, ""))
+    st.session_state.update(dict.fromkeys((*_PLACE, *OWN, VIEW), ""))
     own_options.reset()
     st.session_state[_ASKED] = {}
 

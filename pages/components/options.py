@@ -21,6 +21,7 @@ VALUES_MAX: Final = 20  # chosen in one list
 WIDTH: Final = 230
 NO_BREAKDOWN: Final = "none"
 _DRAWN: Final = "_options"
+_ALSO: Final = "_options_also"
 
 Value = str | bool | int | tuple[str, ...]
 
@@ -28,6 +29,17 @@ Value = str | bool | int | tuple[str, ...]
 def begin() -> None:
     """Forget the choices of the page before: the frame calls it once a run."""
     st.session_state[_DRAWN] = {}
+    st.session_state[_ALSO] = {}
+
+
+def also(name: str, value: str) -> None:
+    """Let a link with its dates written out say one thing more, so that it shows the same."""
+    st.session_state.setdefault(_ALSO, {})[name] = value
+
+
+def frozen() -> list[tuple[str, str]]:
+    """Return what `also` was told in this run."""
+    return list(st.session_state.get(_ALSO, {}).items())
 
 
 def in_link() -> list[tuple[str, str]]:
@@ -40,7 +52,7 @@ def in_link() -> list[tuple[str, str]]:
         if several == default or value is None:
             continue
         if isinstance(several, tuple):
-            found += [(key, str(one)) for one in several]
+            found += [(key, str(one)) for one in several or ("",)]  # emptied is a choice, too
         else:
             found.append((key, str(value).lower() if isinstance(value, bool) else str(value)))
     return found
@@ -168,6 +180,8 @@ def number(  # noqa: PLR0917 - a label, a default and its limits read in this or
 ) -> int:
     """Offer a whole number between two others, both included."""
     key = _key(page, name, default)
+    if key in st.session_state and not low <= (st.session_state[key] or low) <= high:
+        st.session_state[key] = min(max(st.session_state[key], low), high)  # the data has changed
     chosen = st.number_input(
         label, low, high, default, 1, key=key, bind="query-params", help=help, width=WIDTH
     )

@@ -25,9 +25,19 @@ CSS: Final = """<style>
 [data-testid="stMetric"] { padding: .7rem .8rem .5rem; }
 [data-testid="stMetric"] > div:first-child { padding: 0; }
 .stAlert [data-testid="stAlertContainer"] { padding: .55rem .9rem; font-size: .92rem; }
-.st-key-dates-hidden, .st-key-own-hidden,
-[data-testid="stLayoutWrapper"]:has(> .st-key-dates-hidden),
-[data-testid="stLayoutWrapper"]:has(> .st-key-own-hidden) { display: none; }
+[class*="st-key-"][class*="-hidden"],
+[data-testid="stLayoutWrapper"]:has(> [class*="st-key-"][class*="-hidden"]) { display: none; }
+/* saved views: links that look like what they are, a step quieter than buttons */
+.views { display: flex; flex-wrap: wrap; gap: .35rem; font-size: .875rem; }
+.views > * { max-width: 100%; overflow: hidden; text-overflow: ellipsis; white-space: nowrap;
+  padding: .15rem .55rem; border-radius: 8px; border: 1px solid color-mix(in srgb, currentColor 22%,
+  transparent); }
+.views a, .views a:visited { color: inherit; text-decoration: none; }
+.views a:hover, .views a:focus-visible { border-color: currentColor; }
+.views a[aria-current] { font-weight: 600; background: color-mix(in srgb, currentColor 10%,
+  transparent); }
+.views span { opacity: .65; text-decoration: line-through; }
+.st-key-view-changed button { min-height: 1.6rem; padding: 0 .4rem; }
 [class*="st-key-empty-"] { text-align: center; }
 /* the Settings page: keys as a table, which stacks on a phone, and facts as a list */
 .bs-keys { width: 100%; border-collapse: collapse; font-size: .93rem; line-height: 1.4; }

@@ -6,7 +6,7 @@ The frame makes one per run and every page reads it; nothing here draws or compu
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
@@ -17,6 +17,7 @@ from data_access.asked import at_least, last_hours
 from data_access.metrics import METRICS
 from data_access.metrics.sampling import AS_WRITTEN
 from data_access.pipeline import MEASURES
+from pages.components import options
 from pages.components.load import Facts, load, measured
 from pages.components.recorder import OFF, Recorder
 from pages.components.text import Sample
@@ -139,6 +140,8 @@ class View:
 
     def last_hours(self, hours: int) -> View:
         """Return a view of the data's last whole hours, the present one included."""
+        if self.latest != self.window.closes_at:
+            options.also("until", f"{self.latest.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}")
         return self.over(last_hours(self.window, hours, self.latest))
 
     def over(self, window: Window) -> View:

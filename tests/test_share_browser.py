@@ -1,0 +1,277 @@
+"""Saved views and links in a real Chromium: switched, shared, and never lost to somebody else."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from datetime import date
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from data_access import views
+from ingest.demo import write_demo
+from ingest.views import change, save_view
+from tests.test_browser import (
+    CHROMIUM,
+    FLAGS,
+    PAGES,
+    SLOW_MS,
+    choose,
+    frozen_link,
+    go,
+    healthy,
+    numbers,
+    opened,
+    serving,
+    settle,
+    visit,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+END = date(2026, 3, 1)
+FEB = "span=custom&from=2026-02-01&to=2026-02-28"
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("share") / "telemetry"
+    write_demo(folder, events=15_000, days=90, seed=3, end=END)
+    return folder
+
+
+@pytest.fixture
+def home(demo, tmp_path) -> Path:
+    """Return a home of this test's own, with the team's words its alone."""
+    folder = tmp_path / "telemetry"
+    shutil.copytree(demo, folder)
+    return folder
+
+
+@pytest.fixture
+def app(home, tmp_path) -> Iterator[str]:
+    with serving(home, tmp_path / "server.log") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser) -> Iterator[Page]:
+    with opened(browser) as one:
+        yield one
+
+
+def save(page: Page, name: str, *, scope: str = "The team") -> None:
+    page.get_by_role("button", name="Saved views").click()
+    page.get_by_role("textbox", name="Name").last.fill(name)
+    page.get_by_text(scope, exact=True).last.click()
+    page.get_by_role("button", name="Save view").click()
+    expect(page.get_by_text(f"Saved the view “{name}”")).to_be_visible(timeout=SLOW_MS)
+    settle(page)
+    page.keyboard.press("Escape")
+
+
+def button(page: Page, name: str):
+    return page.get_by_test_id("stSidebar").get_by_role("button", name=name, exact=True)
+
+
+def view_link(page: Page, name: str):
+    return page.get_by_test_id("stSidebar").get_by_role("link", name=name, exact=True)
+
+
+def follow(page: Page, name: str) -> None:
+    """Open a link of the sidebar: a load of its own, like any link."""
+    with page.expect_navigation():
+        view_link(page, name).click()
+    settle(page)
+
+
+def main_text(page: Page) -> str:
+    return page.get_by_test_id("stMain").inner_text()
+
+
+def test_a_view_is_saved_switched_to_from_another_page_changed_and_undone(page, app, home):
+    visit(page, f"{app}/retention?retention.every=month&span=90d&tier=paid&compare=false")
+    paid = numbers(page)
+    save(page, "Paying by month")
+    assert [(view.page, view.query, view.dates) for view in views(home)] == [
+        ("retention", "span=90d&tier=paid&compare=false&retention.every=month", "relative")
+    ]
+
+    go(page, "Errors")
+    choose(page, "Tier", "free")
+    elsewhere = numbers(page)
+    follow(page, "Paying by month")
+
+    assert "/retention?" in page.url
+    for part in ("retention.every=month", "span=90d", "tier=paid", "compare=false", "view="):
+        assert part in page.url
+    assert "free" not in page.url
+    assert numbers(page) == paid
+    expect(page.get_by_text("months since").first).to_be_attached()
+    assert page.get_by_text("changed. Save?").count() == 0
+
+    choose(page, "Channel", "extension")
+    expect(page.get_by_text("“Paying by month”, changed. Save?")).to_be_visible()
+    follow(page, "Undo")
+    assert "channel" not in page.url
+    assert numbers(page) == paid
+
+    page.go_back()
+    settle(page)
+    assert "channel=extension" in page.url
+    page.go_back()
+    page.wait_for_url(re.compile("errors"))
+    settle(page)
+    assert numbers(page) == elsewhere
+    assert "tier=free" in page.url
+
+
+def test_a_colleague_sees_the_team_s_view_and_opens_its_plain_link(page, browser, app, home):
+    visit(page, f"{app}/funnels?span=28d&funnels.by=channel&where=ide:vscode")
+    here = numbers(page)
+    save(page, "Editors")
+    page.get_by_role("button", name="Saved views").click()
+    link = page.locator("[data-testid=stCode]").filter(has_text="funnels?").inner_text().strip()
+
+    with opened(browser) as colleague:
+        visit(colleague, f"{app}/overview")
+        follow(colleague, "Editors")
+        assert numbers(colleague) == here
+        assert "funnels.by=channel" in colleague.url
+        choose(colleague, "Tier", "free")
+        button(colleague, "Save").click()
+        expect(colleague.get_by_text("Saved the view as it is shown")).to_be_visible(
+            timeout=SLOW_MS
+        )
+    assert "tier=free" in views(home)[0].query
+
+    with opened(browser) as colleague:
+        visit(colleague, link)
+        assert numbers(colleague) == here
+        expect(colleague.get_by_text("“Editors”, changed")).to_be_visible()
+
+
+def test_what_a_colleague_changed_meanwhile_is_not_overwritten(page, app, home):
+    kept = save_view(
+        home, "Ours", page="overview", query="span=28d&tier=paid", who="ana@x.org", scope="team"
+    )
+    visit(page, f"{app}/overview")
+    follow(page, "Ours")
+    change(home, kept.id, revision=1, who="ben@x.org", is_admin=True, query="span=28d&tier=free")
+    choose(page, "Channel", "extension")
+
+    expect(page.get_by_text("“Ours” was changed by ben@x.org after you opened it")).to_be_visible()
+    follow(page, "Show theirs")
+    assert "tier=free" in page.url
+    assert "channel" not in page.url
+
+    choose(page, "Channel", "extension")  # the button to save is there, and then it is too late
+    change(home, kept.id, revision=2, who="ben@x.org", is_admin=True, query="span=7d")
+    button(page, "Save").click()
+    expect(page.get_by_text("Nothing was saved")).to_be_visible(timeout=SLOW_MS)
+    assert [view.query for view in views(home)] == ["span=7d"]
+
+
+def test_a_view_removed_comes_back_and_one_renamed_keeps_its_filters(page, app, home):
+    visit(page, f"{app}/overview?span=7d&tier=paid")
+    save(page, "Seven <b>days</b>")
+    page.get_by_role("button", name="Saved views").click()
+    page.get_by_text("Rename, describe or remove it").click()
+    settle(page)
+    page.get_by_role("textbox", name="Name").first.fill("*Week*")
+    page.get_by_role("button", name="Save these").click()
+    expect(view_link(page, "*Week*")).to_be_visible(timeout=SLOW_MS)
+    assert [(view.name, view.query) for view in views(home)] == [("*Week*", "span=7d&tier=paid")]
+
+    settle(page)
+    page.get_by_role("button", name="Remove", exact=True).click()
+    expect(view_link(page, "*Week*")).to_have_count(0, timeout=SLOW_MS)
+    assert views(home) == []
+    settle(page)
+    page.get_by_role("button", name="Bring it back").click()
+    expect(view_link(page, "*Week*")).to_be_visible(timeout=SLOW_MS)
+    assert len(views(home)) == 1
+
+
+def test_a_view_that_names_what_is_gone_says_so(page, app, home):
+    query = "span=7d&project=gone&segment=nobody"
+    save_view(home, "Old", page="errors", query=query, scope="team")
+    save_view(home, "Older", page="no-such-page", query="span=7d", scope="team")
+    visit(page, f"{app}/overview")
+    follow(page, "Old")
+
+    assert "/errors?" in page.url
+    assert page.get_by_text("Ignored unknown project: 'gone'").first.is_visible()
+    assert page.get_by_text("Ignored unknown segment: 'nobody'").first.is_visible()
+
+    older = page.get_by_test_id("stSidebar").get_by_text("Older", exact=True)
+    assert older.get_attribute("title") == "Its page, no-such-page, is gone"
+    assert view_link(page, "Older").count() == 0
+
+
+HARD = [
+    *((name, "span=28d&tier=paid&tier=free") for name in PAGES),
+    ("overview", "span=24h"),
+    ("overview", "span=week"),
+    ("overview", "span=month&complete=false"),
+    ("overview", "live=true&compare=false"),
+    ("overview", f"{FEB}&timezone=Asia/Kolkata"),
+    ("overview", f"{FEB}&who=active-people:2026-02-17"),
+    ("retention", "span=90d&retention.every=day&retention.kind=recurring&retention.times=2"),
+    ("retention", "span=90d&retention.later=true&retention.by=channel"),
+    ("funnels", "funnels.steps=session_started&funnels.steps=context_loaded where ide:vscode"),
+    ("funnels", "funnels.order=strict&funnels.within=7d&funnels.entry=first&span=90d"),
+    ("journeys", "journeys.depth=4&journeys.item=tool&span=7d"),
+    ("errors", "where=ide:vscode&where=model:a%26b%3D%23c%2B%25&stage=open-beta"),
+    ("features", "features.every=day&features.all=true&timezone=America/New_York"),
+]
+
+
+@pytest.mark.parametrize("chunk", range(4))
+def test_a_copied_link_shows_the_very_same_page(browser, demo, tmp_path, chunk):
+    """Word by word, in a new session: every page, every kind of span and choice."""
+    with serving(demo, tmp_path / "server.log") as app:
+        for name, query in HARD[chunk::4]:
+            with opened(browser) as one, opened(browser) as other:
+                visit(one, f"{app}/{name}?{query}")
+                link = frozen_link(one)
+                settle(one)
+                visit(other, link)
+                healthy(other)
+                hidden = "The data ends on"  # said of a span that moved, and frozen days do not
+                told, again = (
+                    [line for line in main_text(page).splitlines() if line and line != "info"]
+                    for page in (one, other)
+                )
+                told = [line for line in told if hidden not in line]
+                assert again == told, (name, query, link)
+
+
+def test_a_home_in_another_timezone_is_linked_in_the_one_shown(browser, home, tmp_path):
+    (home / "telemetry.toml").write_text('timezone = "Asia/Kolkata"\nweek_starts_on = "sunday"\n')
+    with serving(home, tmp_path / "server.log") as app:
+        for query, part in (("", "timezone=Asia/Kolkata"), ("&timezone=UTC", "timezone=UTC")):
+            with opened(browser) as one, opened(browser) as other:
+                visit(one, f"{app}/overview?span=7d{query}")
+                link = frozen_link(one)
+                assert part in link
+                assert "week_starts_on=sunday" in link
+                visit(other, link)
+                assert numbers(other) == numbers(one)
+                one.reload()
+                settle(one)
+                assert numbers(one) == numbers(other)
