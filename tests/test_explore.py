@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
 
 from data_access import Filters, Window
@@ -30,7 +31,6 @@ from ingest.demo import write_demo
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import polars as pl
 
 END = date(2026, 6, 1)
 WINDOW = Window(date(2026, 5, 1), END)
@@ -278,3 +278,25 @@ def test_what_is_wrong_is_said_with_where_and_what_to_do(demo, sql, what, where)
     assert where in said
     assert "~" not in said
     assert "Resolved plan" not in said
+
+
+def test_a_whole_answer_goes_into_a_file_as_it_comes(demo, tmp_path):
+    question = Question(measure="", all_history=True, columns=("event_id", "metadata.ide"))
+    file = tmp_path / "whole.parquet"
+
+    answer = ask(question, Filters(WINDOW), demo, Limits(query_rows=10), into=file)
+
+    assert (answer.rows, answer.truncated, answer.frame.height) == (3_000, False, 0)
+    assert answer.lazy().collect().height == 3_000
+    assert pl.read_parquet(file).columns == answer.frame.columns == ["event_id", "ide"]
+
+
+@pytest.mark.slow
+def test_a_whole_answer_that_is_cut_or_fails_says_so_and_leaves_no_half(demo, tmp_path):
+    file = tmp_path / "whole.parquet"
+    cut = ask(Question(measure=""), Filters(WINDOW), demo, Limits(export_rows=5), into=file)
+    assert (cut.rows, cut.truncated, cut.lazy().collect().height) == (5, True, 5)
+
+    with pytest.raises(QueryRefused):
+        ask(Question(sql="SELECT x FROM events"), Filters(WINDOW), demo, into=file)
+    assert not file.exists()

@@ -16,9 +16,9 @@ import sys
 import sysconfig
 import threading
 import time
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import polars as pl
 
@@ -29,24 +29,18 @@ from data_access.explore.refused import FAILED, MEMORY, MOVED, SIZE, QueryRefuse
 from data_access.explore.sandbox import Meter, close_doors, keep_small, limit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from typing_extensions import Buffer
+
     from data_access.explore.checked import Checked
     from data_access.explore.running import Request
 
 SIZE_FORMAT: Final = "<Q"
-REQUEST_BYTES_MAX: Final = 1024 * 1024 * 1024
+PART_BYTES: Final = 1024 * 1024
+PART: Final = struct.pack(SIZE_FORMAT, 2**64 - 1)  # in the place of the header's size
 ERROR_CHARS_MAX: Final = 600
-_PLACE_PARTS: Final = 2
 _SOURCES: Final = re.compile(r"(Parquet) SCAN \[(?:[^\]\n]*?)(?:\.\.\. (\d+) other sources)?\]")
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a query gave, before it is sent."""
-
-    frame: pl.DataFrame
-    plan: str
-    seconds: float
-    ran: str
 
 
 def main() -> None:
@@ -67,22 +61,34 @@ def main() -> None:
     if request is None:
         return
     limit(request.memory_mb, request.seconds, meter.held_bytes())
-    try:
-        header, body = _answered(request)
-    except QueryRefused as error:
-        header, body = _refused(error), b""
-    except MemoryError:
-        header, body = _refused(QueryRefused("", kind=MEMORY)), b""
-    except FileNotFoundError:
-        header, body = _refused(QueryRefused("", kind=MOVED)), b""
-    except Exception as error:  # noqa: BLE001 - whatever it is, the server is told of it
-        words = f"The query cannot be answered ({type(error).__name__})."
-        header, body = _refused(QueryRefused(words, kind=FAILED)), b""
-    said = json.dumps(header).encode()
-    reply.write(struct.pack(SIZE_FORMAT, len(said)) + said)
-    reply.write(struct.pack(SIZE_FORMAT, len(body)) + body)
+    header, body = _within_words(partial(_answered, request, reply))
+    _send(reply, json.dumps(header).encode())
+    _send(reply, body)
     reply.flush()
     os._exit(0)  # nothing of the engine's is worth an orderly end
+
+
+def _send(reply: IO[bytes], part: bytes) -> None:
+    reply.write(struct.pack(SIZE_FORMAT, len(part)))
+    reply.write(part)
+
+
+def _within_words(
+    run: Callable[[], tuple[dict[str, Any], bytes]],
+) -> tuple[dict[str, Any], bytes]:
+    """Return what `run` does, or what became of it in words."""
+    try:
+        return run()
+    except QueryRefused as error:
+        refused = error
+    except MemoryError:
+        refused = QueryRefused("", kind=MEMORY)
+    except FileNotFoundError:
+        refused = QueryRefused("", kind=MOVED)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the server is told of it
+        words = f"The query cannot be answered ({type(error).__name__})."
+        refused = QueryRefused(words, kind=FAILED)
+    return _refused(refused), b""
 
 
 def readable(copy: Path) -> list[Path]:
@@ -115,41 +121,63 @@ def _request() -> Request | None:
         return request
 
 
-def _answered(request: Request) -> tuple[dict[str, Any], bytes]:
-    found = _found(request)
-    frame = found.frame
-    body = _packed(frame.head(request.rows))
-    header = {
-        "rows": min(frame.height, request.rows),
-        "truncated": frame.height > request.rows,
-        "seconds": found.seconds,
-        "plan": found.plan,
-        "ran": found.ran,
-    }
-    return header, body
-
-
-def _found(request: Request) -> Found:
+def _answered(request: Request, reply: IO[bytes]) -> tuple[dict[str, Any], bytes]:
+    """Return the header and the table; a whole answer's rows go ahead, in parts."""
     checked = check(request.sql, chars_max=request.chars, now=request.now, window=request.window)
     start = time.perf_counter()
     try:
-        context = pl.SQLContext(frames=framed(request, checked), eager=False)
-        plan = context.execute(checked.sql)
-        hidden = [name for name in plan.collect_schema().names() if checked.is_hidden(name)]
-        plan = plan.drop(hidden)
-        columns = plan.collect_schema().names()
-        if len(columns) > limits.COLUMNS_MAX:
-            raise QueryRefused(
-                f"The answer would have {len(columns):,} columns.",
-                "",
-                f"Name the ones you want, {limits.COLUMNS_MAX} at most.",
-                kind=SIZE,
-            )
-        frame = plan.head(request.rows + 1).collect()
+        plan = _planned(request, checked)
+        if request.whole:
+            with io.BufferedWriter(_Parts(reply), PART_BYTES) as file:
+                plan.head(request.rows + 1).sink_parquet(file)
+            frame = pl.DataFrame(schema=plan.collect_schema())
+        else:
+            frame = plan.head(request.rows + 1).collect()
         seconds = time.perf_counter() - start
-        return Found(frame, _plan_words(plan, request), seconds, checked.sql)
+        words = _plan_words(plan, request)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise _failed(error, checked) from None
+    header = {
+        "truncated": frame.height > request.rows,
+        "seconds": seconds,
+        "plan": words,
+        "ran": checked.sql,
+    }
+    return header, _packed(frame.head(request.rows))
+
+
+class _Parts(io.RawIOBase):
+    """A file that sends what is written to it; its parts come before the header."""
+
+    def __init__(self, reply: IO[bytes]) -> None:
+        self._reply = reply
+
+    def write(self, part: Buffer) -> int:
+        """Send a part, with its size before it."""
+        data = bytes(part)
+        if data:
+            self._reply.write(PART)
+            _send(self._reply, data)
+        return len(data)
+
+    def writable(self) -> bool:
+        """Return that it takes what is written."""
+        return True
+
+
+def _planned(request: Request, checked: Checked) -> pl.LazyFrame:
+    context = pl.SQLContext(frames=framed(request, checked), eager=False)
+    plan = context.execute(checked.sql)
+    plan = plan.drop([name for name in plan.collect_schema().names() if checked.is_hidden(name)])
+    columns = len(plan.collect_schema())
+    if columns > limits.COLUMNS_MAX:
+        raise QueryRefused(
+            f"The answer would have {columns:,} columns.",
+            "",
+            f"Name the ones you want, {limits.COLUMNS_MAX} at most.",
+            kind=SIZE,
+        )
+    return plan
 
 
 def _packed(frame: pl.DataFrame) -> bytes:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 RESULT_BYTES_MAX: Final = 64 * 1024 * 1024  # of one answer, on its way into the server
+WHOLE_BYTES_MAX: Final = 4 * 1024**3  # of one answer that goes into a file
+WHOLE_SECONDS_MAX: Final = 600.0  # for such a one
 COLUMNS_MAX: Final = 200  # of one answer
 PLAN_CHARS_MAX: Final = 20_000
 WAIT_SECONDS_MAX: Final = 5.0  # for one of the places to become free

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).resolve().parents[2]
 _SIZE: Final = "<Q"
 _SIZE_BYTES: Final = struct.calcsize(_SIZE)
+_PART: Final = 2**64 - 1  # in the place of a header's size: a part of the rows follows
 _HEADER_BYTES_MAX: Final = 1024 * 1024
 _STDERR_CHARS: Final = 4_000
 _BOOT: Final = (
@@ -86,6 +87,7 @@ class Request:
     seconds: float
     memory_mb: int
     disguise: int | None  # what people are called anew with, where single ones may not be listed
+    whole: bool = False  # the rows go into a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,8 @@ class Answer:
     `sql` is the question in SQL; `ran` is what ran, printed from the checked query; `plan` is how
     Polars went about it; `seconds` is how long that took; `truncated` tells that there are more
     rows than the limit, `rows` is how many are here. `guarded` tells that the kernel kept the
-    process from all other files.
+    process from all other files. With `into`, the rows are in that Parquet file, of which the first
+    `rows` count, and `frame` has the columns alone.
     """
 
     frame: pl.DataFrame
@@ -106,6 +109,13 @@ class Answer:
     sql: str
     ran: str
     guarded: bool
+    file: Path | None = None
+
+    def lazy(self) -> pl.LazyFrame:
+        """Return the rows, wherever they are."""
+        if self.file is None:
+            return self.frame.lazy()
+        return pl.scan_parquet(self.file).head(self.rows)
 
 
 def ask(
@@ -115,6 +125,7 @@ def ask(
     limits: Limits | None = None,
     *,
     now: datetime | None = None,
+    into: Path | None = None,
 ) -> Answer:
     """Return the answer to a question about the rows the filters leave, or say why there is none.
 
@@ -125,6 +136,8 @@ def ask(
     home : as `scan` takes it.
     limits : how much it may take; those of the home's settings when not given.
     now : what CURRENT_DATE and NOW() say; the clock's when not given.
+    into : a file to write the rows to, as Parquet, while they come: `export_rows` of them, however
+        large they are together. It is removed again when there is no answer.
 
     Raises
     ------
@@ -132,7 +145,7 @@ def ask(
     QueryStopped : when it was over a limit; a QueryRefused too.
     DataUnavailable : when there is nothing at `home`.
     """
-    return start(question, filters, home, limits, now=now).answer()
+    return start(question, filters, home, limits, now=now, into=into).answer()
 
 
 def start(
@@ -142,9 +155,10 @@ def start(
     limits: Limits | None = None,
     *,
     now: datetime | None = None,
+    into: Path | None = None,
 ) -> Running:
     """Begin to answer a question, as `ask` does, and return at once."""
-    running = Running(question, filters, home, limits, now or datetime.now(UTC))
+    running = Running(question, filters, home, limits, now or datetime.now(UTC), into=into)
     running._thread.start()  # noqa: SLF001 - begun here and nowhere else
     return running
 
@@ -159,8 +173,11 @@ class Running:
         home: str | Path | None,
         limits: Limits | None,
         now: datetime,
+        *,
+        into: Path | None = None,
     ) -> None:
         self.question = question
+        self._into = into
         self._asked = (question, filters, home, limits, now)
         self._cancelled = threading.Event()
         self._done = threading.Event()
@@ -222,6 +239,7 @@ class Running:
                 "",
                 f"{limits.query_chars:,} is the limit: make it shorter.",
             )
+        rows_max = limits.query_rows if self._into is None else limits.export_rows
         since = None if question.all_history else filters.window.opens_at
         request = Request(
             handed=sources.handed(home, filters=filters, since=since),
@@ -230,11 +248,12 @@ class Running:
             window=filters.window,
             all_history=question.all_history,
             now=now,
-            rows=min(question.limit or limits.query_rows, limits.query_rows),
+            rows=min(question.limit or rows_max, rows_max),
             chars=limits.query_chars,
-            seconds=limits.query_seconds,
+            seconds=limits.query_seconds if self._into is None else most.WHOLE_SECONDS_MAX,
             memory_mb=limits.query_memory_mb,
             disguise=None if team.people_lists else secrets.randbits(63),
+            whole=self._into is not None,
         )
         with _places.one(limits.queries_at_once, self._cancelled):
             try:
@@ -252,7 +271,7 @@ class Running:
             if self._cancelled.is_set():
                 raise _cancelled()
             try:
-                return process.answer(request)
+                return process.answer(request, self._into)
             except QueryStopped:
                 if self._cancelled.is_set():
                     raise _cancelled() from None
@@ -307,8 +326,8 @@ class _Process:
         self._complaints.close()
         _living.discard(self)
 
-    def answer(self, request: Request) -> Answer:
-        """Return what it says to a request.
+    def answer(self, request: Request, into: Path | None = None) -> Answer:
+        """Return what it says to a request; rows that come in parts go into the file.
 
         Raises
         ------
@@ -317,14 +336,15 @@ class _Process:
         with self._within(most.START_SECONDS_MAX, None):
             guarded = self._read(1) == b"+"
         asked = pickle.dumps(request)
-        with self._within(request.seconds, request):
+        with self._within(request.seconds, request), _whole_or_gone(into):
             self._stdin.write(struct.pack(_SIZE, len(asked)) + asked)
             self._stdin.close()
-            header = json.loads(self._part(_HEADER_BYTES_MAX))
-            body = self._part(most.RESULT_BYTES_MAX)
-        if "what" in header:
-            raise _said(header, request)
-        return _answer(header, body, request, guarded=guarded)
+            size = self._size() if into is None else self._parts(into)
+            header = json.loads(self._part(size, _HEADER_BYTES_MAX))
+            body = self._part(self._size(), most.RESULT_BYTES_MAX)
+            if "what" in header:
+                raise _said(header, request)
+        return _answer(header, body, request, into, guarded=guarded)
 
     @contextlib.contextmanager
     def _within(self, seconds: float, request: Request | None) -> Iterator[None]:
@@ -345,10 +365,28 @@ class _Process:
         finally:
             timer.cancel()
 
-    def _part(self, most_bytes: int) -> bytes:
+    def _size(self) -> int:
         [size] = struct.unpack(_SIZE, self._read(_SIZE_BYTES))
+        return int(size)
+
+    def _parts(self, into: Path) -> int:
+        """Write the parts to the file, and return the size of the header behind them."""
+        left = most.WHOLE_BYTES_MAX
+        with into.open("wb") as file:
+            while (size := self._size()) == _PART:
+                part = self._part(self._size(), left)
+                left -= len(part)
+                file.write(part)
+        return size
+
+    def _part(self, size: int, most_bytes: int) -> bytes:
         if size > most_bytes:
-            raise QueryStopped("The answer is larger than it may be.", kind=SIZE)
+            raise QueryStopped(
+                "The answer is larger than it may be.",
+                "",
+                "Ask for fewer rows or columns.",
+                kind=SIZE,
+            )
         return self._read(size)
 
     def _read(self, size: int) -> bytes:
@@ -410,17 +448,34 @@ def _said(header: dict[str, Any], request: Request) -> QueryRefused:
     )
 
 
-def _answer(header: dict[str, Any], body: bytes, request: Request, *, guarded: bool) -> Answer:
+@contextlib.contextmanager
+def _whole_or_gone(file: Path | None) -> Iterator[None]:
+    """Remove the file when the body fails: half an answer looks like one."""
+    try:
+        yield
+    except BaseException:
+        if file is not None:
+            file.unlink(missing_ok=True)
+        raise
+
+
+def _answer(
+    header: dict[str, Any], body: bytes, request: Request, into: Path | None, *, guarded: bool
+) -> Answer:
     frame = pl.read_ipc(io.BytesIO(body))
+    found = frame.height
+    if into is not None:
+        found = pl.scan_parquet(into).select(pl.len()).collect().item()
     return Answer(
-        frame,
-        bool(header["truncated"]),
-        frame.height,
-        float(header["seconds"]),
-        str(header["plan"]),
-        request.sql,
-        str(header["ran"]),
-        guarded,
+        frame=frame,
+        truncated=bool(header["truncated"]) or found > request.rows,
+        rows=min(found, request.rows),
+        seconds=float(header["seconds"]),
+        plan=str(header["plan"]),
+        sql=request.sql,
+        ran=str(header["ran"]),
+        guarded=guarded,
+        file=into,
     )
 
 
