@@ -14,6 +14,7 @@ import data_access
 from data_access import DataUnavailable
 from pages.components import (
     access,
+    explore,
     filters,
     home,
     marks,
@@ -85,6 +86,8 @@ with st.sidebar, st.container(key="filters"):
     access.badge()
 options.begin()
 marks.follow()
+if page.url_path != menu.EXPLORE.address:
+    explore.left()
 
 
 def query(dates: str) -> str:

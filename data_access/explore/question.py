@@ -41,7 +41,11 @@ MEASURES: Final[dict[str, bool]] = {
     "p95": True,
     "p99": True,
 }
-PICTURES: Final = ("table", "line", "bar", "heatmap", "pivot")
+# how an answer is shown; "auto" leaves it to what the answer looks like
+PICTURES: Final = (
+    *("auto", "table", "pivot", "number"),
+    *("line", "area", "bar", "scatter", "heatmap"),
+)
 OPERATORS: Final = {
     "is": "is",
     "not": "is not",
@@ -104,7 +108,7 @@ class Question:
     order: str = ""
     limit: int = 0
     all_history: bool = False
-    picture: str = "table"
+    picture: str = "auto"
     x: str = ""
     y: str = ""
     series: str = ""

@@ -1,4 +1,4 @@
-"""The one cache: finished frames and the few facts every page needs, per version of the data.
+"""The one cache: finished frames, answers and the few facts every page needs, per data version.
 
 Keys are plain values only. Streamlit hashes a frame by the rows it would print, so a frame must
 never become an argument here.
@@ -6,6 +6,8 @@ never become an argument here.
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -19,15 +21,19 @@ from data_access.metrics import METRICS
 from data_access.pipeline import MEASURES, Measure, Pipeline
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
     from datetime import date, datetime
 
     from data_access import Filters, Problem, Settings
+    from data_access.explore import Answer
     from data_access.metrics.registry import Metric
     from data_access.window import Window
 
 SECONDS_MAX: Final = 300  # a clock-dependent answer is never older than this
 FRAMES_MAX: Final = 600  # about twelve pages' worth of filters for five readers
 FRAMES_BYTES_MAX: Final = 256 * 1024 * 1024  # lists of people are large; the oldest frames go first
+ANSWERS_MAX: Final = 200
+ANSWERS_BYTES_MAX: Final = 128 * 1024 * 1024
 FACTS_MAX: Final = 16
 PIPELINE_SECONDS: Final = 10  # reports and locks change without the data's version
 PIPELINES_MAX: Final = 8
@@ -111,3 +117,47 @@ def session_before(
         .head(SESSION_EVENTS_MAX)
         .collect()
     )
+
+
+class Answers:
+    """Answers of Explore, the longest unused going first.
+
+    Streamlit's own cache computes inside a call, which nobody could cancel; this one is told.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[Hashable, Answer] = OrderedDict()
+        self._bytes = 0.0
+
+    def get(self, key: Hashable) -> Answer | None:
+        """Return what was kept under a key: the question, its filters and the data's version."""
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def put(self, key: Hashable, answer: Answer) -> None:
+        """Keep an answer, within ANSWERS_MAX and ANSWERS_BYTES_MAX."""
+        with self._lock:
+            self._drop(key)
+            self._kept[key] = answer
+            self._bytes += answer.frame.estimated_size()
+            while self._kept and (len(self._kept) > ANSWERS_MAX or self._bytes > ANSWERS_BYTES_MAX):
+                self._drop(next(iter(self._kept)))
+
+    def drop(self, key: Hashable) -> None:
+        """Forget an answer."""
+        with self._lock:
+            self._drop(key)
+
+    def _drop(self, key: Hashable) -> None:
+        gone = self._kept.pop(key, None)
+        if gone is not None:
+            self._bytes -= gone.frame.estimated_size()
+
+
+@st.cache_resource(show_spinner=False)
+def answers() -> Answers:
+    """Return this server's answers of Explore."""
+    return Answers()

@@ -29,6 +29,7 @@ class Entry:
         return self.name.replace("_", "-")
 
 
+EXPLORE: Final = Entry("explore.py", "Explore", "manage_search", is_report=False)
 SETTINGS: Final = Entry("settings.py", "Settings", "settings", is_report=False)
 
 # heading in the menu -> pages; the first page of all is the home page
@@ -56,6 +57,7 @@ SECTIONS: Final[dict[str, tuple[Entry, ...]]] = {
         Entry("latency.py", "Latency", "speed"),
         Entry("pipeline.py", "Pipeline", "plumbing"),
     ),
+    "Ask": (EXPLORE,),
     "This notebook": (SETTINGS,),
 }
 PAGES: Final = tuple(entry for entries in SECTIONS.values() for entry in entries)

@@ -212,6 +212,44 @@ def written(
     return (said or "").strip()[:VALUE_CHARS_MAX]
 
 
+def held(page: str, names: Sequence[str], several: Sequence[str] = ()) -> dict[str, list[str]]:
+    """Keep choices in the link that other fields of the page make, through `hold`.
+
+    Hidden fields do it, bound like all others; every value is taken as it is. Each is empty unless
+    it was held: Streamlit warns of a field with a default whose value is also set.
+
+    Parameters
+    ----------
+    page : the page's address.
+    names : of choices of one value; `several` : of those of any number.
+
+    Returns
+    -------
+    name -> its values as a link has them, none where there is none.
+    """
+    found: dict[str, list[str]] = {}
+    with st.container(key=f"held-{page}-hidden"):
+        for name in names:
+            key = _key(page, name, "")
+            said = st.text_area(key, key=key, bind="query-params")
+            found[name] = [said] if said else []
+        for name in several:
+            key = _key(page, name, ())
+            asked = st.query_params.get_all(key) if key in st.query_params else []
+            known = list(dict.fromkeys([*st.session_state.get(key, ()), *asked]))
+            found[name] = st.multiselect(
+                key, known, key=key, bind="query-params", accept_new_options=True
+            )
+    return found
+
+
+def hold(page: str, values: Mapping[str, Sequence[str]]) -> None:
+    """Put choices into the fields of `held`: in a callback, or before they are drawn."""
+    for name, several in values.items():
+        key = f"{page}.{name}"
+        st.session_state[key] = several if isinstance(several, str) else list(several)
+
+
 def breakdown(page: str, view: View) -> str | None:
     """Offer what to break numbers down by; None when they stay whole. Pass it as `split=`."""
     chosen = choose(

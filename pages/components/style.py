@@ -59,6 +59,7 @@ CSS: Final = """<style>
 .bs-facts dd { overflow-wrap: anywhere; }
 .bs-facts > div:has(dd + dd) { display: grid; grid-template-columns: 9rem 1fr; gap: .1rem 1rem; }
 .bs-facts dd + dd { grid-column: 2; }
+.st-key-explore-sql textarea { font-family: "Source Code Pro", monospace; font-size: .86rem; }
 @media (max-width: 640px) {
   .stMainBlockContainer { padding: 4.6rem 1rem 3rem; }
   .bs-keys thead { position: absolute; clip-path: inset(50%); }

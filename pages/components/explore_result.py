@@ -1,0 +1,352 @@
+"""What became of a question: the answer as picture, table or pivot, or why there is none."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final, Literal
+
+import polars as pl
+import streamlit as st
+
+from data_access import export
+from data_access.explore import QueryRefused, QueryStopped, pivoted
+from data_access.explore.refused import BUSY, CANCELLED, MEMORY, SIZE, TIME
+from pages.components import access, charts, explore, explore_charts, explore_run, tables, text
+from pages.components import explore_words as words
+
+if TYPE_CHECKING:
+    from data_access.explore import Answer, Question
+    from pages.components.explore_charts import Plan
+    from pages.components.explore_run import Outcome
+    from pages.components.view import View
+
+SHOWN: Final = ("Chart", "Table", "Pivot")
+SHOWN_AS: Final = {"table": "Table", "pivot": "Pivot"}
+_AUTO: Final = "Automatic"
+# why it was stopped -> the key of telemetry.toml that says so
+_KEYS: Final = {
+    TIME: "limits.query_seconds",
+    MEMORY: "limits.query_memory_mb",
+    BUSY: "limits.queries_at_once",
+}
+
+
+def refused(error: QueryRefused) -> None:
+    """Say why there is no answer, and what to do."""
+    if error.kind == CANCELLED:
+        st.info("Cancelled. Nothing of it runs any more.", icon=":material/stop_circle:")
+    else:
+        parts = [f"**{text.escaped(error.what, most=600)}**"]
+        if error.where:
+            parts.append(text.escaped(error.where, most=700))
+        if error.what_to_do:
+            parts.append(text.escaped(error.what_to_do, most=400))
+        key = _KEYS.get(error.kind)
+        if key:
+            parts.append(f"The limit is `{key}` in telemetry.toml.")
+        said = "  \n".join(parts)
+        stopped = isinstance(error, QueryStopped) or error.kind in {BUSY, SIZE}
+        (st.warning if stopped else st.error)(said, icon=":material/block:")
+    if error.kind in {CANCELLED, TIME, MEMORY, BUSY}:
+        st.button(
+            "Ask it again",
+            icon=":material/refresh:",
+            key="explore-retry",
+            on_click=explore_run.again,
+        )
+
+
+def result(view: View, question: Question, found: Outcome, answer: Answer) -> None:
+    """Draw an answer."""
+    frame, plan = answer.frame, explore_charts.planned(answer.frame, question)
+    _account(view, found, answer)
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"
+    ):
+        shown = _shown_as(plan)
+        _details(view, question, answer)
+    if frame.is_empty():
+        _nothing(view, question)
+    elif shown == "Pivot":
+        _pivot(view, question, frame, plan)
+    elif shown == "Table":
+        _table(view, question, frame)
+    else:
+        _chart(view, question, frame, plan)
+
+
+def _account(view: View, found: Outcome, answer: Answer) -> None:
+    """Say how many rows there are, whether these are all, and what it took."""
+    many = text.some(answer.rows, "row")
+    took = text.duration(answer.seconds * 1_000)
+    parts = [f"**{many}** in {took}"]
+    if answer.truncated:
+        many = f"The first {answer.rows:,} rows"
+        more = "there are more. A group or a condition makes it fewer; `limits.query_rows`"
+        parts = [f"**{many}** in {took}: {more} in telemetry.toml says how many may be shown"]
+    if found.is_remembered:
+        parts.append("answered before and kept")
+    sample = view.sample("kpis")
+    if sample is not None:
+        parts.append(text.escaped(text.estimated(sample), most=300))
+    st.markdown(" · ".join(parts))
+    if found.version != view.version:
+        st.button(
+            "The data has changed since: ask again",
+            icon=":material/refresh:",
+            type="tertiary",
+            key="explore-again",
+            on_click=explore_run.again,
+        )
+
+
+def _nothing(view: View, question: Question) -> None:
+    narrowed = bool(view.filters.chosen() or question.where)
+    more = " Fewer filters or conditions, or a longer period, may find some." if narrowed else ""
+    days = "" if question.all_history else f" in {text.window(view.window, today=view.today)}"
+    st.info(f"There are no rows{days}.{more}", icon=":material/hourglass_empty:")
+
+
+# --- as what ---------------------------------------------------------------------------------
+
+
+def _shown_as(plan: Plan) -> str:
+    """Offer the three ways to look at an answer; which one is in the link."""
+    here = SHOWN_AS.get(plan.picture, SHOWN[0])
+    st.session_state["_x-shown"] = here
+    st.segmented_control(
+        "Show as",
+        SHOWN,
+        key="_x-shown",
+        required=True,
+        on_change=_set_shown,
+        label_visibility="collapsed",
+    )
+    return here
+
+
+def _set_shown() -> None:
+    shown = st.session_state["_x-shown"]
+    named = {label: picture for picture, label in SHOWN_AS.items()}
+    explore.change(picture=named.get(shown, "bar" if shown else "auto"))
+
+
+def _table(view: View, question: Question, frame: pl.DataFrame) -> None:
+    if frame.height > tables.ROWS_MAX:
+        st.caption(f"The first {tables.ROWS_MAX:,} of {frame.height:,}; exports hold all.")
+    tables.show(
+        tables.Table(
+            _readable(frame),
+            {name: name for name in frame.columns},
+            {name: kind for name in frame.columns if (kind := _kind(frame, name, question))},
+            rows=16,
+        ),
+        timezone=view.timezone,
+        alt=f"The answer, {text.some(frame.height, 'row')}.",
+    )
+
+
+def _readable(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the frame with days of the week by name, and nothing a table cannot hold."""
+    changed = []
+    for name, dtype in frame.schema.items():
+        if name == "weekday" and dtype.is_integer():
+            days = dict(enumerate(words.WEEKDAYS, start=1))
+            changed.append(pl.col(name).replace_strict(days, default=None, return_dtype=pl.String))
+        elif dtype.is_decimal() or dtype == pl.Int128:
+            changed.append(pl.col(name).cast(pl.Float64))
+        elif isinstance(dtype, pl.Duration | pl.Time | pl.Struct) or dtype == pl.Null:
+            changed.append(pl.col(name).cast(pl.String))
+    return frame.with_columns(changed)
+
+
+def _kind(frame: pl.DataFrame, name: str, question: Question) -> str:
+    if not frame.schema[name].is_float():
+        return ""
+    kind = explore_charts.kind_of(name, question)
+    return "decimal" if kind == "count" and _has_fractions(frame[name]) else kind
+
+
+def _has_fractions(values: pl.Series) -> bool:
+    return bool((values.round(0) != values).any())
+
+
+# --- the chart -------------------------------------------------------------------------------
+
+
+def _chart(view: View, question: Question, frame: pl.DataFrame, plan: Plan) -> None:
+    keys = explore_charts.keys_of(frame, question)
+    values = explore_charts.values_of(frame, question)
+    with st.container(horizontal=True, vertical_alignment="bottom", key="explore-picture"):
+        _choice("Picture", "picture", plan.picture, {"auto": _AUTO, **words.PICTURES}, question)
+        if plan.picture != "number":
+            along = [*keys, *[name for name in values if name != plan.y]]
+            _columns("Along", "x", plan.x, along)
+        _columns("Number", "y", plan.y, values)
+        if plan.picture != "number":
+            label = "Down" if plan.picture == "heatmap" else "Apart by"
+            _columns(label, "series", plan.series, [name for name in keys if name != plan.x])
+    if plan.picture == "number":
+        st.metric(words.label(plan.y), explore_charts.number(frame, plan, question))
+        return
+    drawn = explore_charts.draw(frame, plan, question, view.window)
+    if isinstance(drawn, str):
+        st.info(drawn, icon=":material/info:")
+        _table(view, question, frame)
+        return
+    st.plotly_chart(drawn.figure, config=charts.CONFIG, alt=drawn.alt)
+    st.caption(_below(question, plan, view))
+    if drawn.note:
+        st.caption(f":material/info: {drawn.note}")
+
+
+def _below(question: Question, plan: Plan, view: View) -> str:
+    """Return the unit and the clock of a picture in words."""
+    unit = {"percent": "share", "duration": "duration", "money": "US dollars"}
+    said = f"{text.escaped(words.label(plan.y))}"
+    kind = explore_charts.kind_of(plan.y, question)
+    said += f", {unit[kind]}" if kind in unit else ""
+    said += f", by {text.escaped(words.label(plan.x))}"
+    if plan.series:
+        said += f" and {text.escaped(words.label(plan.series))}"
+    return f"{said}; times are {text.escaped(view.timezone)}"
+
+
+def _choice(label: str, name: str, here: str, offered: dict[str, str], question: Question) -> None:
+    value = question.picture if question.picture in offered else here
+    st.session_state[f"_x-{name}"] = value if value in offered else "auto"
+    st.selectbox(
+        label,
+        list(offered),
+        format_func=lambda one: (
+            f"{_AUTO}: {offered[here].lower()}"
+            if one == "auto" and here in offered
+            else offered[one]
+        ),
+        key=f"_x-{name}",
+        on_change=partial(_set, name),
+        width=160,
+    )
+
+
+def _columns(
+    label: str,
+    name: str,
+    here: str,
+    offered: list[str],
+    visibility: Literal["visible", "collapsed"] = "visible",
+) -> None:
+    known = [*offered] if here in offered or not here else [*offered, here]
+    st.session_state[f"_x-{name}"] = here or None
+    st.selectbox(
+        label,
+        known,
+        index=None,
+        format_func=words.label,
+        key=f"_x-{name}",
+        on_change=partial(_set, name),
+        placeholder="Nothing",
+        label_visibility=visibility,
+        width=170,
+    )
+
+
+def _set(name: str) -> None:
+    explore.change(**{name: st.session_state[f"_x-{name}"] or ""})
+
+
+# --- the pivot -------------------------------------------------------------------------------
+
+
+def _pivot(view: View, question: Question, frame: pl.DataFrame, plan: Plan) -> None:
+    keys = explore_charts.keys_of(frame, question)
+    values = explore_charts.values_of(frame, question)
+    with st.container(horizontal=True, vertical_alignment="bottom", key="explore-pivot"):
+        _columns("Rows", "x", plan.x, keys)
+        _columns("Columns", "series", plan.series, [name for name in keys if name != plan.x])
+        _columns("Value", "y", plan.y, values or frame.columns)
+    if not (plan.x and plan.series and plan.y):
+        st.info(
+            "A pivot needs two columns to group by and a number. Group by one more.",
+            icon=":material/info:",
+        )
+        _table(view, question, frame)
+        return
+    try:
+        found = pivoted(frame, plan.x, plan.series, plan.y)
+    except QueryRefused as error:
+        refused(error)
+        _table(view, question, frame)
+        return
+    wide, kind = found.frame, explore_charts.kind_of(plan.y, question)
+    if explore_charts.adds_up(question) and not found.left_out:
+        wide = _with_totals(wide, plan.x)
+    numbers = [name for name in wide.columns if name != plan.x]
+    if not frame.schema[plan.y].is_float():
+        kind = "number"
+    elif kind == "count":
+        fractions = any(_has_fractions(wide[name].drop_nulls()) for name in numbers)
+        kind = "decimal" if fractions else "number"
+    tables.show(
+        tables.Table(
+            _readable(wide),
+            {name: name for name in wide.columns},
+            dict.fromkeys(numbers, kind),
+            rows=20,
+        ),
+        timezone=view.timezone,
+        alt=f"{words.label(plan.y)}, a row per {plan.x} and a column per {plan.series}.",
+    )
+    if found.left_out:
+        st.caption(
+            f":material/info: {text.some(found.left_out, 'more value')} of "
+            f"{text.escaped(words.label(plan.series))} have no room; the largest are shown."
+        )
+
+
+def _with_totals(wide: pl.DataFrame, rows: str) -> pl.DataFrame:
+    """Return the table with the sum of each row; the pictures' own numbers stay as they are."""
+    numbers = [name for name in wide.columns if name != rows]
+    return wide.with_columns(pl.sum_horizontal(numbers).alias("Total"))
+
+
+# --- beside it -------------------------------------------------------------------------------
+
+
+def _details(view: View, question: Question, answer: Answer) -> None:
+    popover = st.popover("Details", type="tertiary", key="details-explore", on_change="rerun")
+    if not popover.open:
+        return
+    with popover:
+        sql, plan, files = st.tabs(["SQL", "Plan", "Export"])
+        with sql:
+            if not question.sql:
+                st.code(answer.sql, language="sql", wrap_lines=True)
+            st.caption("What ran, after it was checked and written anew:")
+            st.code(answer.ran, language="sql", wrap_lines=True)
+        with plan:
+            st.caption(f"How the engine went about it, in {answer.seconds:.3f} s.")
+            st.code(answer.plan, language=None, height=320)
+        with files:
+            _files(view, answer)
+
+
+def _files(view: View, answer: Answer) -> None:
+    if not access.may_or_say("export"):
+        return
+    cut = f" of the first {answer.rows:,} rows; there are more" if answer.truncated else ""
+    st.caption(f"All {text.some(answer.rows, 'row')} shown here{cut}, with these filters.")
+    about = f"{text.period_and_filters(view.filters, today=view.today)}; {answer.sql}"
+    if answer.truncated:
+        about = f"Cut at {answer.rows:,} rows; {about}"
+    stem = f"explore-{view.window.start}-{view.last_shown_day()}"
+    with st.container(horizontal=True):
+        for suffix, (label, write, mime) in export.FORMATS.items():
+            st.download_button(
+                label,
+                data=partial(write, answer.frame, about=about),
+                file_name=f"{stem}.{suffix}",
+                mime=mime,
+                on_click="ignore",
+                key=f"export-explore-{suffix}",
+            )
