@@ -23,6 +23,8 @@ from pages.components import (
     options,
     recorder,
     style,
+    text,
+    titles,
     views,
 )
 from pages.components import notes as teams_notes
@@ -30,7 +32,7 @@ from pages.components import settings as setup
 from pages.components.load import Facts, facts
 from pages.components.view import View, publish
 
-st.set_page_config("Betascope", style.ICON, layout="wide")
+st.set_page_config(page_icon=style.ICON, layout="wide")
 st.html(style.CSS)
 
 now = datetime.now(UTC)
@@ -88,6 +90,8 @@ options.begin()
 marks.follow()
 if page.url_path != menu.EXPLORE.address:
     explore.left()
+days = text.window(choice.filters.window, today=today)
+st.set_page_config(titles.page(here, choice.filters, days))
 
 
 def query(dates: str) -> str:

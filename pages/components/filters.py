@@ -313,6 +313,8 @@ def _first_asked() -> dict[str, list[str]]:
     if _ASKED not in st.session_state:
         query = {name: st.query_params.get_all(name) for name in st.query_params}
         st.session_state[_ASKED] = query
+        if "span" not in query and {"from", "to"} <= query.keys():
+            st.session_state["span"] = "custom"  # what the same query means elsewhere
     asked: dict[str, list[str]] = st.session_state[_ASKED]
     return asked
 

@@ -27,6 +27,7 @@ SAY_MIN: Final = 10  # counts below this are too few to compare
 SHARE_MIN: Final = 20  # a share of fewer than this is too few to compare
 STEADY: Final = 0.03  # a relative change below this is "about the same"
 NAME_CHARS_MAX: Final = 80
+LINK_CHARS_MAX: Final = 20_000  # of a query string that is put into words
 
 _SUFFIXES: Final = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
 _MARKUP: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&@^=])")

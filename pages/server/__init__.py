@@ -13,6 +13,7 @@ from pages.components import home
 from pages.server import start
 from pages.server.api import ApiFirst
 from pages.server.door import Door
+from pages.server.preview import LinkPreview
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -27,7 +28,7 @@ def routes() -> list[BaseRoute]:
 
 def middleware() -> list[Middleware]:
     """Return the middleware around all of them, the outermost first."""
-    return [Middleware(Door, routes=routes()), Middleware(ApiFirst)]
+    return [Middleware(Door, routes=routes()), Middleware(ApiFirst), Middleware(LinkPreview)]
 
 
 def refuse_unsafe() -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 # what a page keeps in its link beside the filters: it means nothing to the API
-OF_PAGES = ("group", "operation", "user", "who", "embed", "embed_options")
+OF_PAGES = ("group", "operation", "user", "who", "view", "cell", "embed", "embed_options")
 SMALLEST_ZIPPED_BYTES = 1_024
 
 
