@@ -14,7 +14,10 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from data_access import Filters, Window
 from data_access.config import Limits
@@ -469,6 +472,34 @@ BOMBS = {
 }
 
 
+# what a heap of is no query, and sometimes one
+WORDS = [
+    *("SELECT", "FROM", "WHERE", "GROUP BY", "ORDER BY", "LIMIT", "WITH", "AS", "UNION", "JOIN"),
+    *(
+        "ON",
+        "USING",
+        "(",
+        ")",
+        "(",
+        ")",
+        ",",
+        ",",
+        "*",
+        "events",
+        "errors",
+        "read_csv",
+        '"read_csv"',
+    ),
+    *("'a.csv'", "'", '"', "1", "NULL", "a", "event_name", "metadata", "->>", "->", "'ide'", "::"),
+    *("DATE", "OVER", "PARTITION BY", "COUNT", "COUNT(*)", "SUM", "CASE", "WHEN", "THEN", "END"),
+    *("IN", "NOT", "EXISTS", "BETWEEN", "AND", "OR", "LIKE", "IS", "=", "<", "+", "-", "/", ";"),
+    *("INTERVAL", "'1 day'", "FILTER", "QUALIFY", "DISTINCT", "LATERAL", "UNNEST", "VALUES", "."),
+    *("[", "]", "{", "}", "--", "/*", "*/", "$$", "@", ":", "?", "x -> x", "day", "CAST", "TABLE"),
+    *("PIVOT", "UNPIVOT", "FOR", "ALL", "ANY", "EXCEPT", "EXCLUDE", "REPLACE", "INTO", "RECURSIVE"),
+    *("DESCRIBE", "SHOW", "COPY", "SET", "CREATE", "DROP", "INSERT", "UPDATE", "DELETE", "PRAGMA"),
+]
+
+
 def _spelled(sql: str, path: Path) -> str:
     return sql.replace("FILE", str(path))
 
@@ -612,3 +643,42 @@ def test_the_kernel_keeps_even_the_bare_engine_from_other_files(canary, demo):
     )
 
     assert run.stdout.split() == ["no:", "True"] * 6 + ["True"]
+
+
+TEXTS = st.text(
+    st.one_of(
+        st.sampled_from("'\"`\\;-/*$[](){}%_.,\n\t #@:|&<>=!?~^"),
+        st.characters(codec="utf-8", exclude_categories=("C", "Zl", "Zp")),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=300)
+@given(TEXTS, TEXTS)
+def test_a_text_stays_a_text_and_a_name_a_name(text, name):
+    """Whatever is inside the quotes ends up as value and name of one column, and nowhere else."""
+    written = "'" + text.replace("'", "''") + "'"
+    named = '"' + name.replace('"', '""') + '"'
+    try:
+        checked = check(f"SELECT {written} AS {named}, event_name FROM events")
+    except QueryRefused:
+        return  # a name with quotes, say
+
+    frame = pl.SQLContext(frames={"events": pl.LazyFrame({"event_name": ["a"]})}).execute(
+        checked.sql
+    )
+
+    assert frame.collect().to_dicts() == [{name: text, "event_name": "a"}]
+
+
+@settings(max_examples=300)
+@given(st.lists(st.sampled_from(WORDS), max_size=25).map(" ".join))
+def test_no_heap_of_words_makes_the_check_stumble(sql):
+    with contextlib.suppress(QueryRefused):
+        checked = check(sql)
+        assert set(checked.tables) <= {"events", "errors"}
+        outside_texts = "".join(checked.sql.split("'")[::2])
+        assert "read_csv" not in outside_texts.replace('"read_csv"', "")
+        assert '"read_csv" (' not in outside_texts
+        assert '"read_csv"(' not in outside_texts

@@ -83,7 +83,7 @@ def _within_words(
         refused = error
     except MemoryError:
         refused = QueryRefused("", kind=MEMORY)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         refused = QueryRefused("", kind=MOVED)
     except Exception as error:  # noqa: BLE001 - whatever it is, the server is told of it
         words = f"The query cannot be answered ({type(error).__name__})."

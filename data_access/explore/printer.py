@@ -345,8 +345,10 @@ class Printer:
 
     # expressions
 
-    def expression(self, node: exp.Expr) -> str:
+    def expression(self, node: exp.Expr | None) -> str:
         """Return an expression, in brackets where it is an operation."""
+        if not isinstance(node, exp.Expr):
+            raise QueryRefused("Something is missing in the query.", "", "Look for a stray comma.")
         printer = PRINTERS.get(type(node))
         if printer is None:
             refuse_node(node)

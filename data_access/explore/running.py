@@ -291,7 +291,7 @@ class _Process:
     """One child: waits for a request, answers it, ends."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.may_read = _identity(folder)
         self._complaints: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
         self._process = subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
             [sys.executable, "-I", "-c", _BOOT, json.dumps(_import_paths()), str(folder)],
@@ -493,6 +493,15 @@ def _environment() -> dict[str, str]:
     }
 
 
+def _identity(folder: Path) -> tuple[str, int, int] | None:
+    """Return which folder this is: the kernel's leave is for the folder, not for its name."""
+    try:
+        stat = folder.stat()
+    except OSError:
+        return None
+    return str(folder), stat.st_dev, stat.st_ino
+
+
 class _Spares:
     """One process that has loaded the engine and waits, for the home asked last."""
 
@@ -505,7 +514,7 @@ class _Spares:
         with self._lock:
             spare, self._spare = self._spare, None
         if spare is not None:
-            if spare.folder == folder and spare.alive():
+            if spare.may_read == _identity(folder) and spare.alive():
                 return spare
             spare.end()
         return _Process(folder)
