@@ -32,6 +32,10 @@ _WHAT: Final = {
     "write": "Writing for the team needs",
     "admin": "This needs",
 }
+# Streamlit's own button over a table: what it saves is on the screen already, but a viewer reads
+_NO_DOWNLOADS: Final = (
+    '<style>[aria-label^="Download as CSV"] { display: none !important; }</style>'
+)
 GATE_PX: Final = 560
 HERE_ONLY: Final = "Open to this machine only"
 
@@ -151,6 +155,8 @@ def _refused(entry: Entry) -> None:
 def badge() -> None:
     """Say at the foot of the sidebar who is signed in, or that nobody has to be."""
     entry = _entry()
+    if not may("export"):
+        st.html(_NO_DOWNLOADS)
     if not entry.address:
         st.caption(
             f":material/lock: {HERE_ONLY}",

@@ -14,7 +14,7 @@ import polars as pl
 import streamlit as st
 
 from data_access import export
-from pages.components import charts, moments, tables, text
+from pages.components import access, charts, moments, tables, text
 from pages.components.boundary import alone
 from pages.components.load import spec
 from pages.components.marks import (
@@ -317,7 +317,8 @@ def _menu(view: View, made: Cell, data: Data) -> None:
             for one in specs:
                 st.code(one.code, language="python", height=360)
         with files:
-            _files(view, made, data)
+            if access.may_or_say("export"):
+                _files(view, made, data)
         with link:
             st.caption("Shows exactly this, today and next year.")
             st.code(f"{view.link}#{made.slug}", language=None, wrap_lines=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # ships no types
 from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,8 +91,10 @@ class Watched:
         return self._still_in is not None and not self._still_in()
 
     async def _end(self) -> Message:
+        """Let the browser open the address anew, so that nothing stays on the screen, and close."""
         if not self._is_over:
             self._is_over = True
+            await self._send({"type": "websocket.send", "bytes": _open_anew()})
             await self._send({"type": "websocket.close", "code": OVER, "reason": ""})
         return {"type": "websocket.disconnect", "code": OVER}
 
@@ -110,3 +113,10 @@ class Watched:
         if kind == "backend_operation_request":
             return said.backend_operation_request.WhichOneof("payload") in OPERATIONS
         return kind in HEARD
+
+
+def _open_anew() -> bytes:
+    """Return the message with which Streamlit sends a browser to an address: the one it is at."""
+    message = ForwardMsg()
+    message.auth_redirect.url = ""
+    return bytes(message.SerializeToString())
