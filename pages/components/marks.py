@@ -15,7 +15,7 @@ import streamlit as st
 
 from data_access import export
 from ingest.vocabulary import SEGMENT_NAME_CHARS_MAX
-from pages.components import tables, team, text
+from pages.components import access, tables, team, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -245,6 +245,8 @@ def _events(view: View, behind: Behind) -> None:
 
 def _take_along(view: View, slug: str, people: pl.DataFrame, words: str) -> None:
     about = f"{words}; {text.period_and_filters(view.filters, today=view.today)}"
+    if not access.may_or_say("export"):
+        return  # nor may they write a segment
     with st.container(horizontal=True):
         for suffix, (label, write, mime) in export.FORMATS.items():
             st.download_button(

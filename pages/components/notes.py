@@ -8,7 +8,7 @@ import streamlit as st
 
 import data_access
 from ingest.vocabulary import NOTE_CHARS_MAX
-from pages.components import team, text
+from pages.components import access, team, text
 
 if TYPE_CHECKING:
     from data_access import Note
@@ -27,7 +27,8 @@ def popover(view: View) -> None:
     if not place.open:
         return
     with place:
-        _form(view)
+        if access.may_or_say("write"):
+            _form(view)
         inside = [note for note in data_access.notes(view.home) if _is_inside(note, view)]
         for note in reversed(inside[-LISTED_MAX:]):
             _listed(note, view)
@@ -40,8 +41,9 @@ def _form(view: View) -> None:
         st.caption("A note stands on every time axis, for everybody who opens this telemetry.")
         day = st.date_input("Day", view.last_shown_day(), format="YYYY-MM-DD")
         words = st.text_input("What happened", max_chars=NOTE_CHARS_MAX)
-        known = team.signed_in() or st.session_state.get(_WHO, "")
-        who = st.text_input("Your name", known, max_chars=WHO_CHARS_MAX)
+        who = team.signed_in() or st.text_input(
+            "Your name", st.session_state.get(_WHO, ""), max_chars=WHO_CHARS_MAX
+        )
         if st.form_submit_button("Add the note") and team.add_note(view, words, day, who=who):
             st.session_state[_WHO] = who
             st.rerun()
@@ -50,6 +52,8 @@ def _form(view: View) -> None:
 def _listed(note: Note, view: View) -> None:
     row = st.container(horizontal=True, vertical_alignment="center")
     row.caption(f"{text.day(note.day, today=view.today)} · {said(note)}", width="stretch")
+    if not team.may_remove(note.who):
+        return
     row.button(
         "Remove",
         key=f"note-{note.id}",

@@ -15,14 +15,14 @@ import streamlit as st
 import data_access
 from data_access import Filters
 from ingest.vocabulary import SEGMENT_NAME_CHARS_MAX, SEGMENT_NOT
-from pages.components import kpi, tables, team, text
+from pages.components import access, kpi, tables, team, text
 from pages.components.boundary import alone
 from pages.components.cell import ask
 from pages.components.marks import Behind, Mark
 from pages.components.tables import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pages.components.cell import Ask, Data
     from pages.components.headline import Number
@@ -211,7 +211,8 @@ def saver(view: View, search: Search | None = None) -> None:
     if not popover.open:
         return
     with popover, alone("Saving a segment"):
-        _form(view, search.people(view)["_hash"].to_list() if search else None)
+        if access.may_or_say("write"):
+            _form(view, search.people(view)["_hash"].to_list() if search else None)
 
 
 def _form(view: View, everybody: Sequence[str] | None) -> None:
@@ -304,7 +305,7 @@ def _segments(view: View) -> None:
         timezone=view.timezone,
         alt="A table of saved segments with their size.",
     )
-    _actions(view, list(saved))
+    _actions(view, saved)
 
 
 def _made_of(one: data_access.Segment, view: View) -> str:
@@ -314,11 +315,11 @@ def _made_of(one: data_access.Segment, view: View) -> str:
     return f"whoever matches {text.filtered(filters) or 'anything'}"
 
 
-def _actions(view: View, names: Sequence[str]) -> None:
+def _actions(view: View, saved: Mapping[str, data_access.Segment]) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.selectbox(
             "Segment",
-            names,
+            list(saved),
             key="_segment",
             format_func=text.plain,
             label_visibility="collapsed",
@@ -328,13 +329,14 @@ def _actions(view: View, names: Sequence[str]) -> None:
         st.button(
             "Leave them out", on_click=partial(_filter, f"{SEGMENT_NOT}{name}"), key="not-segment"
         )
-        st.button(
-            "Remove",
-            icon=":material/delete:",
-            type="tertiary",
-            on_click=partial(_remove, view, name),
-            key="remove-segment",
-        )
+        if team.may_remove(saved[name].who):
+            st.button(
+                "Remove",
+                icon=":material/delete:",
+                type="tertiary",
+                on_click=partial(_remove, view, name),
+                key="remove-segment",
+            )
 
 
 def _remove(view: View, name: str) -> None:

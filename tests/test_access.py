@@ -1,0 +1,205 @@
+"""What a reader sees and may do: outside, in each role, and where nobody signs in."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from datetime import date
+from typing import TYPE_CHECKING
+
+import pytest
+import signing_in
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from data_access import notes, segments
+from ingest.team import add_note, save_segment
+from pages.components import access
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LISTS = """
+[sign_in]
+domains = ["example.com"]
+admins = ["ada@example.com"]
+analysts = ["ben@example.com"]
+"""
+TODAY = date(2026, 11, 1)
+
+
+@pytest.fixture
+def here(home, monkeypatch, load_lines) -> Path:
+    load_lines({"event_name": "session_started", "timestamp": "2026-11-01T10:00:00Z"})
+    monkeypatch.setenv("TELEMETRY_HOME", str(home))
+    st.cache_data.clear()
+    return home
+
+
+@pytest.fixture
+def signing(here, tmp_path) -> Iterator[Path]:
+    (here / "telemetry.toml").write_text(LISTS)
+    path = tmp_path / "secrets.toml"
+    path.write_text(signing_in.secrets("http://127.0.0.1:1", "http://127.0.0.1:2"))
+    with signing_in.configured(path):
+        yield here
+
+
+def opened(somebody: str = "", **claims: object) -> AppTest:
+    app = AppTest.from_file("../pages/frame.py", default_timeout=60)
+    if somebody:
+        app.user = signing_in.claims(somebody) | claims
+    app.run()
+    assert not app.exception, [one.message for one in app.exception]
+    return app
+
+
+def said(app: AppTest) -> str:
+    parts = (app.caption, app.markdown, app.warning, app.info, app.title)
+    return "\n".join(str(one.value) for part in parts for one in part)
+
+
+def test_where_nobody_signs_in_the_sidebar_says_so(here):
+    app = opened()
+
+    assert access.HERE_ONLY in said(app)
+    assert "Sign out" not in [one.label for one in app.button]
+
+
+def test_a_stranger_reads_how_to_sign_in_and_nothing_else(signing):
+    app = opened()
+
+    assert [one.label for one in app.button] == ["Sign in"]
+    assert "For people who have an address of the team's domain." in said(app)
+    assert "example.com" not in said(app)
+    assert len(app.metric) == len(app.sidebar.children) == 0
+
+
+@pytest.mark.parametrize(
+    ("claims", "words"),
+    [
+        ({"email_verified": False}, "is not verified by your provider"),
+        ({"email": "eve@evil.org"}, "**eve@evil.org** is not among those who may come in"),
+        ({"email": "<b>*x*</b>@evil.org"}, "is not among those who may come in"),
+        ({"email": None}, "did not say which e-mail address is yours"),
+        ({"exp": time.time() - 5}, "Your session is over"),
+    ],
+    ids=str,
+)
+def test_who_signed_in_and_may_not_come_in_reads_why(signing, claims, words):
+    app = opened("ada@example.com", **claims)
+
+    assert words in said(app).replace("\\", "")
+    assert "<b>" not in said(app)
+    assert len(app.metric) == 0
+
+
+@pytest.mark.parametrize(
+    ("email", "role"),
+    [("ada@example.com", "admin"), ("ben@example.com", "analyst"), ("cleo@example.com", "viewer")],
+)
+def test_the_sidebar_says_who_is_signed_in_as_what(signing, email, role):
+    app = opened(email)
+
+    assert f"{email} · {role}" in said(app).replace("\\", "")
+    assert "Sign out" in [one.label for one in app.button]
+    assert access.HERE_ONLY not in said(app)
+
+
+def test_settings_that_cannot_be_used_let_nobody_in(signing):
+    (signing / "telemetry.toml").write_text("[sign_in]\ndomains = 3\n")
+
+    app = opened("ada@example.com")
+
+    assert "The settings of the sign-in cannot be used" in said(app)
+    assert len(app.metric) == 0
+
+
+# --- roles ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def page_script(email: str, code: str) -> Iterator[AppTest]:
+    app = AppTest.from_string(code, default_timeout=60)
+    app.user = signing_in.claims(email)
+    app.run()
+    assert not app.exception, [one.message for one in app.exception]
+    yield app
+
+
+ASK = """
+import streamlit as st
+from pages.components import access
+for what in access.NEEDED:
+    if access.may_or_say(what):
+        st.markdown(what)
+"""
+
+
+@pytest.mark.parametrize(
+    ("email", "may"),
+    [
+        ("ada@example.com", ["explore", "export", "write", "admin"]),
+        ("ben@example.com", ["explore", "export", "write"]),
+        ("cleo@example.com", []),
+        ("eve@evil.org", []),
+    ],
+)
+def test_each_role_may_what_those_before_it_may_and_more(signing, email, may):
+    with page_script(email, ASK) as app:
+        assert [one.value for one in app.markdown] == may
+        refused = [one.value for one in app.caption]
+        assert len(refused) == len(access.NEEDED) - len(may)
+        if email == "cleo@example.com":
+            assert "Exports need the analyst role. Ask an admin." in refused[1]
+
+
+def test_where_nobody_signs_in_one_may_do_all(here):
+    with page_script("whoever@evil.org", ASK) as app:
+        assert [one.value for one in app.markdown] == list(access.NEEDED)
+
+
+WRITE = """
+from types import SimpleNamespace
+from datetime import date
+from pages.components import team
+view = SimpleNamespace(home={home!r}, today=date(2026, 11, 1))
+team.add_note(view, "new", date(2026, 11, 1), who="ada@example.com")
+team.save_segment(view, "mine", ["u1"])
+team.save_segment(view, "theirs", ["u9"])
+team.remove_note(view, {note!r})
+team.remove_segment(view, "old")
+"""
+
+
+@pytest.mark.parametrize(
+    ("email", "words", "people"),
+    [
+        ("cleo@example.com", {"theirs"}, {"old": "u1", "theirs": "u1"}),
+        ("ben@example.com", {"theirs", "new"}, {"old": "u1", "theirs": "u1", "mine": "u1"}),
+        ("ada@example.com", {"new"}, {"theirs": "u9", "mine": "u1"}),
+    ],
+)
+def test_analysts_write_and_admins_also_change_what_others_wrote(signing, email, words, people):
+    note = add_note(signing, "theirs", at=TODAY, who="dora@example.com")
+    for name in ("old", "theirs"):
+        save_segment(signing, name, users=["u1"], who="dora@example.com")
+
+    with page_script(email, WRITE.format(home=str(signing), note=note)):
+        pass
+
+    assert {one.text for one in notes(signing)} == words
+    assert {name: one.users[0] for name, one in segments(signing).items()} == people
+    assert {one.who for one in notes(signing) if one.text == "new"} <= {email}
+
+
+def test_an_analyst_takes_back_their_own(signing):
+    note = add_note(signing, "mine", at=TODAY, who="ben@example.com")
+    save_segment(signing, "old", users=["u1"], who="ben@example.com")
+
+    with page_script("ben@example.com", WRITE.format(home=str(signing), note=note)):
+        pass
+
+    assert {one.text for one in notes(signing)} == {"new"}
+    assert "old" not in segments(signing)
