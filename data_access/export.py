@@ -48,6 +48,7 @@ __all__ = [
     "to_jsonl",
     "to_parquet",
     "write",
+    "write_bytes",
 ]
 
 EXCEL_ROWS_MAX: Final = 1_048_575  # a sheet's limit less the header
@@ -398,18 +399,30 @@ def write(
     limit : rows of one file; what is above is left out, and `Written` says so.
     progress : called with the rows written so far and the rows there will be.
     """
+    with _whole(path) as part, _opened(source, rows_max_of(ending, limit)) as rows:
+        return _written(rows, part, ending, about or About(), progress)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a small file; nothing is seen at `path` before it is whole."""
+    with _whole(path) as part:
+        part.write(content)
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file beside `path` that takes its place at the end, or leaves no trace."""
     part = tempfile.NamedTemporaryFile(  # noqa: SIM115 - closed below, whatever happens
         dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part", delete=False
     )
     try:
-        with part, _opened(source, rows_max_of(ending, limit)) as rows:
-            written = _written(rows, part, ending, about or About(), progress)
+        with part:
+            yield part
         Path(part.name).chmod(0o666 & ~_umask())
         Path(part.name).replace(path)
     except BaseException:
         Path(part.name).unlink(missing_ok=True)
         raise
-    return written
 
 
 def _umask() -> int:

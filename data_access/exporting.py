@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import data_access
-from data_access import export
+from data_access import export, notebook
+from data_access.home import open_home
 from data_access.links import near, read_link
 from data_access.metrics import METRICS
 from data_access.pipeline import MEASURES
@@ -35,7 +36,7 @@ STDOUT: Final = "-"
 BAR_WIDTH: Final = 24
 BAR_AFTER_S: Final = 0.5  # shorter work needs no bar
 BAR_EVERY_S: Final = 0.2
-FORMATS: Final = tuple(export.FORMATS)
+FORMATS: Final = (*export.FORMATS, *notebook.KINDS)
 
 
 class AskedWrong(ValueError):  # noqa: N818 - names the situation
@@ -91,12 +92,15 @@ def run(chosen: argparse.Namespace, *, now: datetime) -> int:
     asked = link.request(chosen.metric, chosen.home, split=chosen.split, **options)
     for note in (*link.notes, *asked.notes):
         _say(f"note: {note}")
-    path = _path(chosen, asked, ending)
+    kind = notebook.KINDS.get(ending)
+    path = _path(chosen, asked, kind.ending if kind else ending)
     bar = _Bar(sys.stderr.isatty())
     data_access.prepare(chosen.home, progress=bar.of("reading the home"))
     limit = data_access.settings(chosen.home).limits.export_rows
     frame = asked.compute(chosen.home).collect()
     about = about_of(asked, chosen.home, now=now)
+    if kind is not None:
+        return _notebook(kind, _story(asked, frame, about, chosen.home), path)
     if path is None:
         _to_stdout(frame, ending, about, limit)
         return 0
@@ -107,7 +111,7 @@ def run(chosen: argparse.Namespace, *, now: datetime) -> int:
         _say(f"note: {note}.")
     if ending in export.SIDECARS:
         beside = path.with_name(export.sidecar_name(path.name))
-        beside.write_bytes(export.sidecar(path.name, frame.schema, written, about))
+        export.write_bytes(beside, export.sidecar(path.name, frame.schema, written, about))
         _say(f"{beside}: what the rows are.")
     return 0
 
@@ -141,6 +145,36 @@ def about_of(asked: Request, home: str | Path | None, *, now: datetime) -> expor
     )
 
 
+def _story(
+    asked: Request, frame: pl.DataFrame, about: export.About, home: str | Path | None
+) -> notebook.Story:
+    """Return what a notebook tells of a metric by itself."""
+    name = asked.metric.name
+    facts = {key: about.facts[key] for key in ("query", "data_version", "data_as_of", "demo")}
+    return notebook.Story(
+        title=name,
+        words=(asked.metric.definition.partition("\n")[0], about.words),
+        parts=(notebook.Part(name, name, frame, asked.options, asked.split),),
+        filters=asked.filters,
+        home=str(open_home(home).path),
+        version=about.facts["data_version"],
+        facts=facts | {"made_at": about.made_at.isoformat() if about.made_at else ""},
+    )
+
+
+def _notebook(kind: notebook.Kind, story: notebook.Story, path: Path | None) -> int:
+    try:
+        made = kind.write(story)
+    except notebook.CannotTell as error:
+        raise AskedWrong(str(error)) from None
+    if path is None:
+        sys.stdout.buffer.write(made)
+        return 0
+    export.write_bytes(path, made)
+    _say(f"{path}: a notebook of {kind.label}, with what it needs in its header.")
+    return 0
+
+
 # --- arguments -------------------------------------------------------------------------------
 
 
@@ -148,6 +182,7 @@ def _format(chosen: argparse.Namespace) -> str:
     said = chosen.format
     if said is None:
         said = Path(chosen.output or "").suffix.removeprefix(".")
+        said = {one.ending: kind for kind, one in notebook.KINDS.items()}.get(said, said)
     if said not in FORMATS:
         if not said:
             raise AskedWrong(f"Say which kind of file with --format: {', '.join(FORMATS)}.")

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import polars as pl
 import streamlit as st
 
-from data_access import export
-from pages.components import access, charts, moments, tables, text
+from pages.components import charts, exports, moments, tables, taken, text
 from pages.components.boundary import alone
 from pages.components.load import spec
 from pages.components.marks import (
@@ -317,8 +316,7 @@ def _menu(view: View, made: Cell, data: Data) -> None:
             for one in specs:
                 st.code(one.code, language="python", height=360)
         with files:
-            if access.may_or_say("export"):
-                _files(view, made, data)
+            _files(view, made, data)
         with link:
             st.caption("Shows exactly this, today and next year.")
             st.code(f"{view.link}#{made.slug}", language=None, wrap_lines=True)
@@ -335,19 +333,18 @@ def _rows(view: View, made: Cell, data: Data) -> None:
 
 
 def _files(view: View, made: Cell, data: Data) -> None:
-    frame = data.all()
-    st.caption(f"All {text.some(frame.height, 'row')}, with these filters.")
-    about, sample = text.period_and_filters(view.filters, today=view.today), _sample(view, made)
-    if sample is not None:
-        about = f"{about}; {text.estimated(sample)}"
-    stem = f"{made.slug}-{view.window.start}-{view.last_shown_day()}"
-    with st.container(horizontal=True):
-        for suffix, (label, write, mime) in export.FORMATS.items():
-            st.download_button(
-                label,
-                data=partial(write, frame, about=about),
-                file_name=f"{stem}.{suffix}",
-                mime=mime,
-                on_click="ignore",
-                key=f"export-{made.slug}-{suffix}",
-            )
+    frame, subtitle = data.all(), _words(made.subtitle, data) or ""
+    empty = (made.is_empty or _nothing)(data)
+    drawn = None if empty else made.draw(data)
+    figure = None if isinstance(drawn, tables.Table) else drawn
+    words, about = (subtitle, _words(made.note, data) or ""), taken.about(view, made)
+    exports.files(
+        frame,
+        about,
+        f"{made.slug}-{view.window.start}-{view.last_shown_day()}",
+        key=made.slug,
+        limit=view.facts.settings.limits.export_rows,
+        story=partial(taken.story, view, made, data, about, words, figure),
+        figure=figure,
+        subtitle=subtitle,
+    )

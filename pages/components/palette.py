@@ -34,6 +34,20 @@ FADED_TEXT: Final = "#000036"  # Streamlit's grey for secondary text
 GRID: Final = "#000039"  # and for lines behind the data
 PAPER: Final = "#000038"
 
+# what the light theme puts into the slots, for pictures that leave the app
+_LIGHT_SEQUENTIAL: Final = (
+    *("#EDF3F8", "#D5E4F0", "#BDD5E8", "#A5C5DF", "#8FB8D8"),
+    *("#3C78A5", "#2F6F9F", "#255D88", "#1C4B71", "#12395A"),
+)
+LIGHT_TEXT: Final = "#5B6670"
+LIGHT: Final = {
+    **{SLOTS[name]: light for name, (light, _) in COLOURS.items()},
+    **dict(zip(SEQUENTIAL, _LIGHT_SEQUENTIAL, strict=True)),
+    FADED_TEXT: LIGHT_TEXT,
+    GRID: "#E4E8EC",
+    PAPER: "#FFFFFF",
+}
+
 DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 PATTERNS: Final = ("", "/", ".", "x", "-", "\\")
 # one meaning, one mark: the dash and the pattern go with the name, as the colour does

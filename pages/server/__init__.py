@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from starlette.middleware import Middleware
 
 from pages.components import home
-from pages.server import start
+from pages.server import files, plotly_js, start
 from pages.server.api import ApiFirst
 from pages.server.door import Door
 from pages.server.preview import LinkPreview
@@ -23,7 +23,7 @@ __all__ = ["middleware", "refuse_unsafe", "routes"]
 
 def routes() -> list[BaseRoute]:
     """Return the routes beside Streamlit's own, in the order they are tried."""
-    return []
+    return [files.route(), plotly_js.route()]
 
 
 def middleware() -> list[Middleware]:

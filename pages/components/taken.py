@@ -1,0 +1,100 @@
+"""What a cell says of itself when it is taken away: for a file's metadata, and for a notebook."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from data_access import export, notebook
+from data_access.home import open_home
+from pages.components import redrawn, text
+from pages.components.load import spec
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    import polars as pl
+
+    from pages.components.cell import Ask, Cell, Data
+    from pages.components.view import View
+
+
+def about(view: View, made: Cell) -> export.About:
+    """Return what a cell's rows are."""
+    words = text.period_and_filters(view.filters, today=view.today)
+    sample = view.sample(*(one.metric for one in made.asks))
+    window, chosen = view.window, text.filtered(view.filters)
+    estimated = "" if sample is None else text.estimated(sample)
+    facts = {
+        "metric": ", ".join(dict.fromkeys(one.metric for one in made.asks)),
+        "options": json.dumps([[one.name, dict(one.options)] for one in made.asks], default=str),
+        "definition": _definition(made),
+        "period": f"{window.opens_at.isoformat()}/{window.closes_at.isoformat()}",
+        "timezone": window.timezone,
+        "filters": chosen or "none",
+        "query": view.filters.to_query(),
+        "link": f"{view.link}#{made.slug}",
+        "estimated": estimated,
+        **_data(view),
+    }
+    return export.About(
+        title=made.title,
+        words=f"{words}; {estimated}" if estimated else words,
+        facts={name: value for name, value in facts.items() if value},
+        made_at=view.now,
+    )
+
+
+def _definition(made: Cell) -> str:
+    found = spec(made.asks[0].metric)
+    return found.definition.partition("\n")[0] if found else ""
+
+
+def _data(view: View) -> dict[str, str]:
+    as_of = view.facts.as_of
+    return {
+        "data_version": view.version,
+        "data_as_of": as_of.isoformat() if as_of else "",
+        "demo": "made-up data" if view.facts.settings.is_demo else "",
+    }
+
+
+def story(  # noqa: PLR0917 - the cell, what it holds and what it says
+    view: View,
+    made: Cell,
+    data: Data,
+    taken: export.About,
+    said: tuple[str, ...],
+    drawn: go.Figure | None,
+) -> notebook.Story:
+    """Return what a notebook tells of a cell. It is made when the file is clicked: no session.
+
+    Parameters
+    ----------
+    taken : what `about` said.
+    said : what the cell says around its picture, as markdown.
+    drawn : its picture; None for a table.
+    """
+    befores = [one for one in made.asks if one.name in data.befores]
+    parts = [
+        *(_part(one, data.frames[one.name]) for one in made.asks),
+        *(_part(one, data.befores[one.name], is_before=True) for one in befores),
+    ]
+    facts = {"Link": "link", "Data version": "data_version", "Data as of": "data_as_of"}
+    facts |= {"Sample": "estimated", "Demo": "demo"}
+    words = {name: taken.facts[key] for name, key in facts.items() if key in taken.facts}
+    return notebook.Story(
+        title=made.title,
+        words=tuple(filter(None, said)),
+        parts=parts,
+        filters=view.filters,
+        home=str(open_home(view.home).path),
+        version=view.version,
+        facts=words | {"Exported": view.now.isoformat(timespec="seconds")},
+        picture="" if drawn is None else redrawn.code(drawn, parts),
+    )
+
+
+def _part(one: Ask, frame: pl.DataFrame, *, is_before: bool = False) -> notebook.Part:
+    options: dict[str, Any] = dict(one.options)
+    split = options.pop("split", None)
+    return notebook.Part(one.name, one.metric, frame, options, split, is_before)
