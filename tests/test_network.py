@@ -100,6 +100,35 @@ def test_a_trusted_proxy_is_believed_about_the_scheme():
     assert one["scheme"] == "https"
 
 
+@pytest.mark.parametrize(
+    ("said", "client"),
+    [
+        ("8.8.8.8", "8.8.8.8"),
+        ("1.1.1.1, 8.8.8.8", "8.8.8.8"),
+        ("127.0.0.1, 8.8.8.8", "8.8.8.8"),
+        ("8.8.8.8, 10.0.0.9", "8.8.8.8"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("8.8.8.8, unknown", "10.0.0.7"),
+        ("10.0.0.8", "10.0.0.7"),
+        ("", "10.0.0.7"),
+    ],
+)
+def test_a_trusted_proxy_is_believed_about_for_whom_it_asks(said, client):
+    one = scope(("x-forwarded-for", said), client="10.0.0.7")
+
+    network.arrived(one, ("10.0.0.0/8",))
+
+    assert one["client"][0] == client
+
+
+def test_without_a_sign_in_even_a_trusted_proxy_brings_nobody_from_elsewhere():
+    one = scope(("x-forwarded-for", "8.8.8.8"))
+
+    way = network.arrived(one, ("127.0.0.1",))
+
+    assert "another machine" in network.strange_to_this_machine(one, way)
+
+
 def test_of_several_proxies_the_nearest_is_believed():
     one = scope(("x-forwarded-proto", "https, http"), client="10.0.0.7")
     assert network.arrived(one, ("10.0.0.7",)).scheme == "http"

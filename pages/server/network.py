@@ -55,6 +55,8 @@ def arrived(scope: MutableMapping[str, Any], proxies: tuple[str, ...]) -> Way:
     if trusted:
         scheme = _last(said.get(b"x-forwarded-proto"), _SCHEMES, scheme)
         scope["scheme"] = scheme if scope["type"] == "http" else scheme.replace("http", "ws")
+        reader = _reader(said.get(b"x-forwarded-for", []), proxies)
+        scope["client"] = (reader, 0) if reader else scope["client"]
     host, origin = headers.get(b"host", [""]), headers.get(b"origin", [])
     return Way(
         scheme,
@@ -77,6 +79,18 @@ def is_trusted(scope: Mapping[str, Any], proxies: tuple[str, ...]) -> bool:
     client = scope.get("client")
     peer = address_of(client[0]) if client else None
     return peer is not None and any(peer in network for network in networks(proxies))
+
+
+def _reader(values: list[str], proxies: tuple[str, ...]) -> str:
+    """Return for whom the nearest proxy asks: the last address that is not a proxy's own."""
+    known = networks(proxies)
+    for one in reversed([part.strip() for value in values for part in value.split(",")]):
+        found = address_of(one)
+        if found is None:
+            return ""
+        if not any(found in network for network in known):
+            return str(found)
+    return ""
 
 
 def networks(proxies: Iterable[str]) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
