@@ -66,7 +66,8 @@ def resolve(
     place = {"timezone": timezone, "week_starts_on": week_starts_on}
     place |= {name: values[name][-1] for name in place if values.get(name)}
     given = dict(values) | {name: [value] for name, value in place.items()}
-    span = next(reversed(values.get("span") or ()), SPAN_DEFAULT)
+    usual = "custom" if values.get("from") and values.get("to") else SPAN_DEFAULT
+    span = next(reversed(values.get("span") or ()), usual)
     end, moved = end_of_span(
         span,
         today,

@@ -48,7 +48,7 @@ class Client:
         self.api = Api(
             home=lambda: str(home),
             check=check,
-            of_pages=(*OF_PAGES, "retention."),
+            of_pages=OF_PAGES,
             now=lambda: self.now,
             monotonic_s=lambda: self.clock_s,
         )
@@ -238,6 +238,7 @@ def test_each_kpi_is_the_metric_s_own_value(client, demo, name):
     assert told["data"] == {one: expected[one] for one in KPIS[name]}
     assert told["meta"]["window"]["to"] == "2026-02-28"
     assert told["meta"]["query"] == "span=custom&from=2026-02-01&to=2026-02-28"
+    assert told["meta"]["notes"] == []
 
 
 def test_all_kpis_are_all_there_are(client):
@@ -614,6 +615,7 @@ def test_no_more_clients_are_remembered_than_the_limit():
         ("span=7d&from=2026-02-01&to=2026-02-02", "from", "span=custom"),
         ("from=0001-01-01&to=2026-02-02", "", "longer than"),
         ("span=24h&until=yesterday", "until", "an instant"),
+        ("span=7d&until=2026-02-01T00:00:00Z", "until", "24h or custom"),
         ("timezone=Berlin", "timezone", "Europe/Berlin"),
         ("timezone=../../etc/passwd", "timezone", "IANA"),
         ("complete=maybe", "complete", "true or false"),

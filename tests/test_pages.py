@@ -197,6 +197,16 @@ def test_names_full_of_markup_break_no_page_and_are_never_markup(
     assert "<script>" not in words(app).replace("\\<script\\>", "")
 
 
+def test_two_days_in_a_link_are_its_span(full: Path):
+    days = {name: at(ago)[:10] for name, ago in (("from", 5), ("to", 3))}
+
+    app = run("overview", **days)
+
+    assert app.segmented_control(key="span").value == "custom"
+    assert "3 days to" in words(app)
+    assert not app.warning
+
+
 @pytest.mark.parametrize("page", ["overview", "errors"])
 def test_a_deep_link_opens_with_its_filters(full: Path, page: str):
     app = run(page, span="7d", tier=["paid", "free"], compare="false")

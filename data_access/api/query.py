@@ -134,7 +134,7 @@ PAGE: Final[tuple[Parameter, ...]] = (
     Parameter("to", "The last day, included; with `from`.", _DAY, _is_day),
     Parameter(
         "until",
-        "The instant that `span=24h` ends with.",
+        "The instant that `span=24h`, or the last hours of a custom span, end with.",
         {"type": "string", "format": "date-time"},
         _is_instant,
     ),
@@ -260,10 +260,14 @@ def _check_range(values: Mapping[str, list[str]]) -> None:
             "A custom span needs both from and to: from=2026-03-01&to=2026-03-31.",
             parameter=next(iter({"from", "to"} - given)),
         )
-    for name, wanted in (("from", "custom"), ("to", "custom"), ("until", "24h")):
-        if name in values and span != wanted:
+    for name, wanted in (
+        ("from", ("custom",)),
+        ("to", ("custom",)),
+        ("until", ("24h", "custom")),
+    ):
+        if name in values and span not in wanted:
             raise Refused(
                 HTTPStatus.BAD_REQUEST,
-                f"{name} goes with span={wanted} only. Leave it out, or change span.",
+                f"{name} goes with span={' or '.join(wanted)} only. Leave it out, or change span.",
                 parameter=name,
             )

@@ -50,7 +50,7 @@ HELP: Final = {
 _PLACE: Final = ("timezone", "week_starts_on")
 OWN: Final = ("group", "operation", "user", "who")  # of a single page; whom a mark stands for
 VIEW: Final = "view"  # the saved view this was opened from; says nothing of what is shown
-_OTHERS: Final = (*OWN, VIEW, "cell", "embed", "embed_options")  # the last two are Streamlit's
+OTHERS: Final = (*OWN, VIEW, "cell", "embed", "embed_options")  # the last two are Streamlit's
 _READABLE: Final = ":/"  # stands for itself in a link
 _TRUTH: Final = ("true", "false")
 _HOURLY: Final = ("24h", "custom")  # spans whose last hours a link may end with an instant
@@ -344,7 +344,7 @@ def ignored(
         wrong = [value for value in asked.get(name, ()) if value.lower() not in _TRUTH]
         if wrong:
             notes.append(f"Ignored {name}: {wrong[0][:40]!r} is neither true nor false.")
-    names = {"span", "from", "to", "until", *SWITCHES, *_PLACE, *_OTHERS}
+    names = {"span", "from", "to", "until", *SWITCHES, *_PLACE, *OTHERS}
     names |= {dimension.query_name for dimension in DIMENSIONS.values()}
     pages = tuple(f"{page.address}." for page in menu.PAGES)
     strange = sorted(name for name in set(asked) - names if not name.startswith(pages))

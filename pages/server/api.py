@@ -13,15 +13,15 @@ from starlette.middleware.gzip import GZipMiddleware
 from data_access.api import Api, Holder, Presented
 from ingest.tokens import check as looked_at
 from ingest.tokens import note_use
-from pages.components import home, menu
+from pages.components import filters, home, menu
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-# what a page keeps in its link beside the filters: it means nothing to the API
-OF_PAGES = ("group", "operation", "user", "who", "view", "cell", "embed", "embed_options")
+# what pages keep in a link beside the filters: it means nothing to the API
+OF_PAGES = (*filters.OTHERS, *(f"{page.address}." for page in menu.PAGES))
 SMALLEST_ZIPPED_BYTES = 1_024
 
 
@@ -36,7 +36,7 @@ class ApiFirst:
         self.api = Api(
             home=home.chosen,
             check=check,
-            of_pages=(*OF_PAGES, *(f"{page.address}." for page in menu.PAGES)),
+            of_pages=OF_PAGES,
             prefix=f"/{base}" if base else "",
         )
         self.zipped = GZipMiddleware(self.api, minimum_size=SMALLEST_ZIPPED_BYTES)
