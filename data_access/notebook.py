@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import symtable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -18,11 +19,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from data_access.carried import carried, imports_of, third_parties
 from data_access.compute import with_events
+from data_access.explore.question import HIDDEN
 from data_access.filters import DIMENSIONS, Filters
 from data_access.fingerprint import fingerprint
 from data_access.home import HOME_VARIABLE
 from data_access.metrics import METRICS
 from data_access.pipeline import MEASURES
+from ingest.vocabulary import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -51,10 +54,27 @@ class CannotTell(ValueError):  # noqa: N818 - names the situation
 
 
 @dataclass(frozen=True, slots=True)
+class Query:
+    """A question in SQL, as it ran: over which tables, and which hidden columns it reads.
+
+    `asked` is what the reader wrote or put together; `rows` how many were kept of the answer.
+    """
+
+    asked: str
+    ran: str
+    tables: tuple[str, ...]
+    keys: tuple[str, ...] = ()
+    buckets: tuple[str, ...] = ()
+    all_history: bool = False
+    rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """One frame of a cell: which metric, with which options, and the numbers it gave.
 
-    `name` is what the cell calls it; `is_before` when it is of the period before.
+    `name` is what the cell calls it; `is_before` when it is of the period before. With `query` it
+    is no metric's but the answer to a question.
     """
 
     name: str
@@ -63,6 +83,7 @@ class Part:
     options: Mapping[str, Any] = field(default_factory=dict)
     split: str | None = None
     is_before: bool = False
+    query: Query | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +193,8 @@ def cells_of(story: Story) -> list[Cell]:
     CannotTell : when an option of a part has no form in source.
     """
     names = variables(story.parts)
-    shown = _shown([part.metric for part in story.parts])
+    shown = _shown([part.metric for part in story.parts if part.query is None])
+    asked = [part.query for part in story.parts if part.query is not None]
     roots = _roots(story, shown)
     modules = carried(roots)
     computed = [_computed(part, name) for part, name in zip(story.parts, names, strict=True)]
@@ -194,7 +216,8 @@ def cells_of(story: Story) -> list[Cell]:
         Cell("code", _imports(story, shown, code)),
         Cell("markdown", "## The filters\n\n" + _filters_said(story)),
         Cell("code", _filters(story)),
-        Cell("markdown", "## The metric\n\n" + _metric_said(shown)),
+        *([Cell("markdown", "## The metric\n\n" + _metric_said(shown))] if shown else []),
+        *(Cell("markdown", "## The question\n\n" + _question_said(one)) for one in asked),
         *(Cell("code", one.source) for one in shown.values() if one.is_shown),
         Cell("markdown", "## The numbers"),
         *(Cell("code", one) for one in computed),
@@ -303,6 +326,8 @@ def _roots(story: Story, shown: Mapping[str, _Function]) -> set[str]:
     roots = {one.module for one in shown.values()}
     roots |= {"data_access.sources", "data_access.filters", "data_access.window"}
     roots |= {"data_access.fingerprint", "data_access.metrics.registry"}
+    if any(part.query is not None for part in story.parts):
+        roots.add("data_access.explore.frames")
     if any(part.split is not None for part in story.parts):
         roots.add("data_access.compute")
     if any(_typed(part) for part in story.parts):
@@ -323,6 +348,7 @@ _OURS: Final = {
     "pl": "import polars as pl",
     "replace": "from dataclasses import replace",
     "scan": "from data_access.sources import scan",
+    "with_named": "from data_access.explore.frames import with_named",
     "step_of": "from data_access.metrics.steps import step_of",
     "version": "from data_access.sources import version",
 }
@@ -394,6 +420,33 @@ def _metric_said(shown: Mapping[str, _Function]) -> str:
     )
 
 
+def _question_said(query: Query) -> str:
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", query.asked)), default=0))
+    return f"As it was asked:\n\n{fence}sql\n{query.asked}\n{fence}"
+
+
+def _answered(query: Query, name: str) -> str:
+    """Return the cell that asks a question of the rows the filters leave."""
+    lines = []
+    for table in query.tables:
+        since = "None" if query.all_history else "filters.window.opens_at"
+        rows = f"scan({quoted(table)}, HOME, since={since}, filters=filters)"
+        if not query.all_history:
+            rows += f".filter(filters.window.contains({quoted(TABLES[table].time_column)}))"
+        named = f"keys={_literal(query.keys)}, buckets={_literal(query.buckets)}"
+        given = [rows, quoted(table), "filters.window", named]
+        lines.append(f"_{table} = {_call('with_named', given)}")
+    frames = ", ".join(f"{quoted(table)}: _{table}" for table in query.tables)
+    kept = [
+        f"# as it was printed from the question after it was checked, {query.rows:,} rows at most",
+        f"SQL = {_text(query.ran)}",
+        f"_answer = pl.SQLContext(frames={{{frames}}}, eager=False).execute(SQL)",
+        f"_hidden = [one for one in _answer.collect_schema() if one.startswith({quoted(HIDDEN)})]",
+        f"{name} = _answer.drop(_hidden).head({query.rows}).collect()",
+    ]
+    return "\n".join([*lines, *kept, name])
+
+
 def _typed(part: Part) -> bool:
     """Tell whether an option is an event a person typed, which `step_of` reads."""
     return part.split is None and any(
@@ -431,6 +484,8 @@ def _option(name: str, value: Any, *, as_typed: bool) -> str:  # noqa: ANN401 - 
 
 def _computed(part: Part, name: str) -> str:
     """Return the cell that computes a part's frame and shows it."""
+    if part.query is not None:
+        return _answered(part.query, name)
     filters = "before" if part.is_before else "filters"
     as_typed = part.split is not None
     options = [_option(key, value, as_typed=as_typed) for key, value in part.options.items()]

@@ -22,6 +22,8 @@ from polars.testing import assert_frame_equal
 from data_access import Filters, Window, notebook, version
 from data_access.carried import carried, imports_of
 from data_access.compute import compute
+from data_access.explore import Question, ask
+from data_access.explore.checked import check
 from data_access.fingerprint import differences, fingerprint
 from data_access.metrics import METRICS
 from data_access.pipeline import MEASURES, pipeline
@@ -105,6 +107,24 @@ def story(case: str, home: Path, **more: object) -> notebook.Story:
     return notebook.Story(**told | more)
 
 
+SQL = """SELECT day, metadata.ide AS ide, COUNT(*) AS rows, SUM(weight) AS events
+FROM events WHERE user_tier = 'paid' GROUP BY day, metadata.ide ORDER BY day, ide"""
+
+
+def explored(home: Path) -> notebook.Story:
+    """Return the story of a question that reads a metadata key and a part of time."""
+    answer = ask(Question(sql=SQL), Filters(WINDOW), home)
+    checked = check(answer.sql)
+    asked = notebook.Query(
+        answer.sql, answer.ran, checked.tables, checked.keys, checked.buckets, rows=answer.rows
+    )
+    part = notebook.Part("answer", "", answer.frame, query=asked)
+    assert checked.keys
+    assert checked.buckets
+    told = story("kpis", home)
+    return notebook.Story("Q", (), [part], Filters(WINDOW), str(home), told.version)
+
+
 def elsewhere(*command: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a command where this project is on no path."""
     kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
@@ -132,9 +152,9 @@ KEEP = "for _at, _name in enumerate(EXPORTED): globals()[_name].write_parquet(f'
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*CASES, "explore"])
 def test_a_jupyter_notebook_gives_the_same_numbers_without_this_project(case, beta, tmp_path):
-    told = story(case, beta)
+    told = explored(beta) if case == "explore" else story(case, beta)
     path = tmp_path / "book.ipynb"
     path.write_bytes(notebook.to_ipynb(told))
 
@@ -155,10 +175,11 @@ def test_a_jupyter_notebook_gives_the_same_numbers_without_this_project(case, be
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*CASES, "explore"])
 def test_a_marimo_notebook_is_a_script_that_gives_the_same_numbers(case, beta, tmp_path):
     path = tmp_path / "book.py"
-    path.write_bytes(notebook.to_marimo(story(case, beta)))
+    told = explored(beta) if case == "explore" else story(case, beta)
+    path.write_bytes(notebook.to_marimo(told))
 
     run = elsewhere(sys.executable, str(path), folder=tmp_path)
     checked = elsewhere(

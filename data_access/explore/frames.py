@@ -15,6 +15,8 @@ from data_access.schema import SCHEMAS
 from ingest.vocabulary import TABLES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from data_access.explore.checked import Checked
     from data_access.explore.running import Request
     from data_access.window import Window
@@ -34,13 +36,26 @@ def _frame(request: Request, checked: Checked, table: str) -> pl.LazyFrame:
     frame = request.handed.scan(table, since=since, filters=request.filters)
     if not request.all_history:
         frame = frame.filter(window.contains(moment))
-    made = [_bucket(window, moment, name) for name in BUCKETS if name in checked.buckets]
+    if request.disguise is not None:
+        frame = frame.with_columns(pl.col(USER).hash(request.disguise).cast(pl.String))
+    return with_named(frame, table, window, keys=checked.keys, buckets=checked.buckets)
+
+
+def with_named(
+    frame: pl.LazyFrame,
+    table: str,
+    window: Window,
+    *,
+    keys: Sequence[str] = (),
+    buckets: Sequence[str] = (),
+) -> pl.LazyFrame:
+    """Return a table with the metadata keys and the parts of time that a query names as columns."""
+    moment = TABLES[table].time_column
+    made = [_bucket(window, moment, name) for name in BUCKETS if name in buckets]
     if METADATA_COLUMN in SCHEMAS[table]:
-        made += [_key(key) for key in checked.keys]
+        made += [_key(key) for key in keys]
     if WEIGHT in SCHEMAS[table]:
         made.append(pl.col(WEIGHT).fill_null(1.0))
-    if request.disguise is not None:
-        made.append(pl.col(USER).hash(request.disguise).cast(pl.String))
     return frame.with_columns(made)
 
 

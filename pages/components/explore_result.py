@@ -8,13 +8,25 @@ from typing import TYPE_CHECKING, Final, Literal
 import polars as pl
 import streamlit as st
 
-from data_access import export
-from data_access.explore import QueryRefused, QueryStopped, pivoted
+from data_access.explore import QueryRefused, QueryStopped, ask, pivoted
 from data_access.explore.refused import BUSY, CANCELLED, MEMORY, SIZE, TIME
-from pages.components import access, charts, explore, explore_charts, explore_run, tables, text
+from pages.components import (
+    charts,
+    explore,
+    explore_charts,
+    explore_run,
+    exports,
+    tables,
+    taken,
+    text,
+)
 from pages.components import explore_words as words
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import plotly.graph_objects as go
+
     from data_access.explore import Answer, Question
     from pages.components.explore_charts import Plan
     from pages.components.explore_run import Outcome
@@ -328,25 +340,30 @@ def _details(view: View, question: Question, answer: Answer) -> None:
             st.caption(f"How the engine went about it, in {answer.seconds:.3f} s.")
             st.code(answer.plan, language=None, height=320)
         with files:
-            _files(view, answer)
+            _files(view, question, answer)
 
 
-def _files(view: View, answer: Answer) -> None:
-    if not access.may_or_say("export"):
-        return
-    cut = f" of the first {answer.rows:,} rows; there are more" if answer.truncated else ""
-    st.caption(f"All {text.some(answer.rows, 'row')} shown here{cut}, with these filters.")
-    about = f"{text.period_and_filters(view.filters, today=view.today)}; {answer.sql}"
-    if answer.truncated:
-        about = f"Cut at {answer.rows:,} rows; {about}"
-    stem = f"explore-{view.window.start}-{view.last_shown_day()}"
-    with st.container(horizontal=True):
-        for suffix, (label, write, mime) in export.FORMATS.items():
-            st.download_button(
-                label,
-                data=partial(write, answer.frame, about=about),
-                file_name=f"{stem}.{suffix}",
-                mime=mime,
-                on_click="ignore",
-                key=f"export-explore-{suffix}",
-            )
+def _files(view: View, question: Question, answer: Answer) -> None:
+    plan = explore_charts.planned(answer.frame, question)
+    drawn: go.Figure | None = None
+    if not answer.frame.is_empty() and plan.picture not in {*SHOWN_AS, "number"}:
+        made = explore_charts.draw(answer.frame, plan, question, view.window)
+        drawn = None if isinstance(made, str) else made.figure
+    about = taken.about_answer(view, question, answer)
+    below = _below(question, plan, view) if drawn is not None else ""
+    exports.files(
+        answer.frame,
+        about,
+        f"explore-{view.window.start}-{view.last_shown_day()}",
+        key="explore",
+        limit=view.facts.settings.limits.export_rows,
+        story=partial(taken.story_of_answer, view, question, answer, about, below, drawn),
+        figure=drawn,
+        subtitle=below,
+        whole=partial(_whole, explore_run.asked_of(view, question)) if answer.truncated else None,
+    )
+
+
+def _whole(asked: explore_run.Asked, into: Path) -> pl.LazyFrame:
+    """Ask once more for every row there is, into a file."""
+    return ask(asked.question, asked.filters, asked.home, asked.limits, into=into).lazy()

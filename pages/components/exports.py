@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
+import polars as pl
 import streamlit as st
 
 from data_access import export, notebook
@@ -19,9 +20,9 @@ from pages.server.files import shelf
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import plotly.graph_objects as go
-    import polars as pl
 
 LARGE_ROWS: Final = 100_000  # more is written to disk first; Excel takes 4 s for as many
 NO_PICTURE: Final = "A table has no PNG: its rows are the picture."
@@ -37,6 +38,7 @@ def files(
     story: Callable[[], notebook.Story] | None = None,
     figure: go.Figure | None = None,
     subtitle: str = "",
+    whole: Callable[[Path], pl.LazyFrame] | None = None,
 ) -> None:
     """Offer everything there is of some rows.
 
@@ -50,21 +52,30 @@ def files(
     story : makes what the notebooks tell; None where there is no notebook.
     figure : the picture; None for a table.
     subtitle : under the picture's title.
+    whole : where `frame` is the beginning of an answer alone: writes all of it to a Parquet file
+        and returns its rows.
     """
     if not access.may_or_say("export"):
         return
     stem = export.stem_of(stem)
-    st.caption(_how_many(frame.height, limit))
+    st.caption(_how_many(frame.height, limit) if whole is None else _MORE.format(limit))
     with st.container(horizontal=True):
         for ending in export.FORMATS:
-            _rows(frame, about, stem, ending, key=key, limit=limit)
+            if whole is None and frame.height <= LARGE_ROWS:
+                _rows(frame, about, stem, ending, key=key, limit=limit)
+            else:
+                _prepared(whole or frame, about, stem, ending, key=key, limit=limit)
         if figure is not None:
             picture_file.button(figure, about, subtitle, stem, key=key)
-        _beside(frame, about, stem, key=key, limit=limit)
+        if whole is None:
+            _beside(frame, about, stem, key=key, limit=limit)
     if figure is None:
         st.caption(NO_PICTURE)
     if story is not None:
         _notebooks(story, stem, key=key)
+
+
+_MORE: Final = "The whole answer, up to {:,} rows: it is asked once more, and written to a file."
 
 
 def _how_many(rows: int, limit: int) -> str:
@@ -84,45 +95,65 @@ def _how_many(rows: int, limit: int) -> str:
 def _rows(
     frame: pl.DataFrame, about: export.About, stem: str, ending: str, *, key: str, limit: int
 ) -> None:
+    """Offer a file that is made when it is clicked."""
     label, _, mime = export.FORMATS[ending]
     most = export.rows_max_of(ending, limit)
-    name = f"{stem}{f'-first-{most}-rows' if frame.height > most else ''}.{ending}"
-    if frame.height > LARGE_ROWS:
-        _prepared(frame, about, name, ending, key=f"export-{key}-{ending}", limit=limit)
-        return
     st.download_button(
         label,
         data=partial(export.to_bytes, frame, ending, about, limit=limit),
-        file_name=name,
+        file_name=f"{stem}{_cut(frame.height, most)}.{ending}",
         mime=mime,
         on_click="ignore",
         key=f"export-{key}-{ending}",
     )
 
 
+def _cut(rows: int, most: int) -> str:
+    """Return what the file's own name says about a cut."""
+    return f"-first-{most}-rows" if rows > most else ""
+
+
 def _prepared(
-    frame: pl.DataFrame, about: export.About, name: str, ending: str, *, key: str, limit: int
+    source: pl.DataFrame | Callable[[Path], pl.LazyFrame],
+    about: export.About,
+    stem: str,
+    ending: str,
+    *,
+    key: str,
+    limit: int,
 ) -> None:
     """Offer a large file: written to disk first, with a bar, then sent from there."""
     label, _, mime = export.FORMATS[ending]
     with st.container(width="content"):
-        if not st.button(f"Prepare {label}", key=key, icon=":material/hourglass_top:"):
+        if not st.button(
+            f"Prepare {label}", key=f"export-{key}-{ending}", icon=":material/hourglass_top:"
+        ):
             return
-        bar, path = st.progress(0.0, f"Writing {label}"), shelf.place(name)
+        bar, path = st.progress(0.0, f"Writing {label}"), shelf.place(f"{stem}.{ending}")
 
         def tick(done: int, total: int) -> None:
             bar.progress(done / max(total, 1), f"{label}: {done:,} of {total:,} rows")
 
         try:
-            written = export.write(frame, path, ending, about, limit=limit, progress=tick)
+            spooled = path.with_name("rows.parquet.spool")
+            rows = source if isinstance(source, pl.DataFrame) else source(spooled)
+            written = export.write(rows, path, ending, about, limit=limit, progress=tick)
+            spooled.unlink(missing_ok=True)
+        except ValueError as error:  # a question that is stopped, a sheet that is too wide
+            shelf.drop(path)
+            bar.empty()
+            st.error(text.escaped(error, most=400), icon=":material/block:")
+            return
         except BaseException:
             shelf.drop(path)
             raise
+        if not written.is_complete:
+            path = path.rename(path.with_stem(f"{path.stem}-first-{written.rows}-rows"))
         address = shelf.put(path, mime, now=time.monotonic())
         bar.empty()
         size = path.stat().st_size / 1e6
         st.markdown(
-            f":material/download: [Download {label}, {size:,.0f} MB]({_root()}{quote(address)})"
+            f":material/download: [Download {label}, {size:,.1f} MB]({_root()}{quote(address)})"
         )
         st.caption(f"{written.said}. It is kept for half an hour.")
 

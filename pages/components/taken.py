@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from data_access import export, notebook
+from data_access.explore.checked import check
 from data_access.home import open_home
 from pages.components import redrawn, text
 from pages.components.load import spec
@@ -14,8 +15,18 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     import polars as pl
 
+    from data_access.explore import Answer, Question
     from pages.components.cell import Ask, Cell, Data
     from pages.components.view import View
+
+
+_FACTS: Final = {
+    "Link": "link",
+    "Data version": "data_version",
+    "Data as of": "data_as_of",
+    "Sample": "estimated",
+    "Demo": "demo",
+}
 
 
 def about(view: View, made: Cell) -> export.About:
@@ -79,9 +90,7 @@ def story(  # noqa: PLR0917 - the cell, what it holds and what it says
         *(_part(one, data.frames[one.name]) for one in made.asks),
         *(_part(one, data.befores[one.name], is_before=True) for one in befores),
     ]
-    facts = {"Link": "link", "Data version": "data_version", "Data as of": "data_as_of"}
-    facts |= {"Sample": "estimated", "Demo": "demo"}
-    words = {name: taken.facts[key] for name, key in facts.items() if key in taken.facts}
+    words = {name: taken.facts[key] for name, key in _FACTS.items() if key in taken.facts}
     return notebook.Story(
         title=made.title,
         words=tuple(filter(None, said)),
@@ -98,3 +107,63 @@ def _part(one: Ask, frame: pl.DataFrame, *, is_before: bool = False) -> notebook
     options: dict[str, Any] = dict(one.options)
     split = options.pop("split", None)
     return notebook.Part(one.name, one.metric, frame, options, split, is_before)
+
+
+# --- the answer to a question ----------------------------------------------------------------
+
+
+def about_answer(view: View, question: Question, answer: Answer) -> export.About:
+    """Return what the rows of an answer are."""
+    words = text.period_and_filters(view.filters, today=view.today)
+    if question.all_history:
+        words = f"all days; {text.filtered(view.filters)}".removesuffix("; ")
+    sample = view.sample("kpis")
+    facts = {
+        "sql": answer.sql,
+        "ran": answer.ran,
+        "filters": text.filtered(view.filters) or "none",
+        "query": view.filters.to_query(),
+        "link": view.link,
+        "estimated": "" if sample is None else text.estimated(sample),
+        **_data(view),
+    }
+    return export.About(
+        title="Explore",
+        words=f"{words}; {' '.join(answer.sql.split())}",
+        facts={name: value for name, value in facts.items() if value},
+        made_at=view.now,
+    )
+
+
+def story_of_answer(  # noqa: PLR0917 - the question, its answer and what is said of it
+    view: View,
+    question: Question,
+    answer: Answer,
+    taken: export.About,
+    said: str,
+    drawn: go.Figure | None,
+) -> notebook.Story:
+    """Return what a notebook tells of a question. It is made when the file is clicked."""
+    checked = check(answer.sql)
+    query = notebook.Query(
+        answer.sql,
+        answer.ran,
+        checked.tables,
+        checked.keys,
+        checked.buckets,
+        question.all_history,
+        answer.rows,
+    )
+    parts = [notebook.Part("answer", "", answer.frame, query=query)]
+    cut = f"The first {answer.rows:,} rows of more." if answer.truncated else ""
+    words = {name: taken.facts[key] for name, key in _FACTS.items() if key in taken.facts}
+    return notebook.Story(
+        title="A question",
+        words=tuple(filter(None, (said, cut))),
+        parts=parts,
+        filters=view.filters,
+        home=str(open_home(view.home).path),
+        version=view.version,
+        facts=words | {"Exported": view.now.isoformat(timespec="seconds")},
+        picture="" if drawn is None else redrawn.code(drawn, parts),
+    )
