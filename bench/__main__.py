@@ -67,7 +67,7 @@ def main() -> None:
     _refresh(home)
 
 
-def _connection(home: Path) -> duckdb.DuckDBPyConnection:
+def connected(home: Path) -> duckdb.DuckDBPyConnection:
     """Return a DuckDB over the very files our frames scan."""
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'; SET threads = 2")
@@ -102,7 +102,7 @@ def _fetch(connection: duckdb.DuckDBPyConnection, sql: str) -> object:
 
 
 def _pages(home: Path, window: Window) -> None:
-    connection = _connection(home)
+    connection = connected(home)
     print(f"{'page computation':<28}{'ours ms':>10}{'DuckDB ms':>12}{'ratio':>8}")
     ratios = []
     for name, pair in PAIRS.items():
@@ -175,7 +175,7 @@ def _all_pages(home: Path) -> int:
 
 
 def _all_sql(home: Path) -> int:
-    connection = _connection(home)
+    connection = connected(home)
     for pair in PAIRS.values():
         _fetch(connection, pair.sql)
     return len(PAIRS)

@@ -24,8 +24,8 @@ from data_access.explore import (
     ask,
     close,
     limits,
-    running,
     start,
+    warm,
 )
 from ingest.demo import write_demo
 
@@ -236,7 +236,7 @@ def test_a_query_reads_on_after_the_copy_was_made_anew(demo, tmp_path):
     write_demo(place, events=2_500, days=60, end=END)
     question, filters = Question(measure="rows", all_history=True), Filters(WINDOW)
     before = ask(question, filters, place).frame.item()
-    running._spares._spare._stdout.peek(1)  # it waits, and may read the folder that is there now
+    warm(place, wait=True)  # a process that may read the folder that is there now
     shutil.rmtree(place / "columnar")
 
     assert ask(question, filters, place).frame.item() == before == 2_500

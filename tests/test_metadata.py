@@ -8,8 +8,9 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
-from data_access.metadata import is_key, json_text, says
+from data_access.metadata import is_key, json_text, quick_text, says
 from data_access.metrics.common import event_predicate
 from data_access.metrics.steps import step_of
 
@@ -79,3 +80,23 @@ def test_a_step_with_a_condition_means_the_events_whose_parsed_text_says_so(rows
 @pytest.mark.parametrize("key", ["", "a'b", 'a"b', "a\\b", "k" * 101])
 def test_what_would_break_a_path_is_no_key(key):
     assert not is_key(key)
+
+
+NESTED = st.recursive(
+    st.one_of(
+        VALUES,
+        st.integers(-(10**18), 10**18),
+        st.sampled_from(['say "ide": "x"', '"ide": 1', '"ide": true,', "{", "}", "a,b"]),
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(KEYS, inner, max_size=2)),
+    max_leaves=6,
+)
+
+
+@given(st.lists(st.one_of(texts(), st.dictionaries(KEYS, NESTED, max_size=4).map(json.dumps))))
+def test_a_quick_look_reads_what_the_parser_reads(rows):
+    frame = pl.LazyFrame({"metadata": [None, *rows]}, schema={"metadata": pl.String})
+    for key in ("ide", "os", "ide:vscode"):
+        parsed = frame.select(json_text(key)).collect()
+
+        assert_frame_equal(frame.select(quick_text(key)).collect(), parsed)

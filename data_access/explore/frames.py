@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from data_access.explore.question import BUCKET_COLUMN, BUCKETS, KEY_COLUMN
-from data_access.metadata import METADATA_COLUMN, names_key
+from data_access.metadata import METADATA_COLUMN, quick_text
 from data_access.schema import SCHEMAS
 from ingest.vocabulary import TABLES
 
@@ -53,16 +53,10 @@ def with_named(
     moment = TABLES[table].time_column
     made = [_bucket(window, moment, name) for name in BUCKETS if name in buckets]
     if METADATA_COLUMN in SCHEMAS[table]:
-        made += [_key(key) for key in keys]
+        made += [quick_text(key).alias(KEY_COLUMN + key) for key in keys]
     if WEIGHT in SCHEMAS[table]:
         made.append(pl.col(WEIGHT).fill_null(1.0))
     return frame.with_columns(made)
-
-
-def _key(key: str) -> pl.Expr:
-    """Return a metadata key as text; only texts that name it are parsed."""
-    text = pl.when(names_key(key)).then(METADATA_COLUMN)
-    return text.str.json_path_match(f"$['{key}']").alias(KEY_COLUMN + key)
 
 
 def _bucket(window: Window, moment: str, name: str) -> pl.Expr:

@@ -24,7 +24,7 @@ import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 import polars as pl
 
@@ -305,11 +305,16 @@ class _Process:
         _living.add(self)
         assert self._process.stdin is not None  # noqa: S101 - a pipe was asked for
         assert self._process.stdout is not None  # noqa: S101 - the same
-        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        self._stdin = self._process.stdin
+        self._stdout = cast("io.BufferedReader", self._process.stdout)
 
     def alive(self) -> bool:
         """Return whether it still waits; one that was idle for long has gone home."""
         return self._process.poll() is None
+
+    def wait_until_ready(self) -> None:
+        """Return when it has loaded the engine; at once if it has ended."""
+        self._stdout.peek(1)
 
     def kill(self) -> None:
         """End it at once."""
@@ -519,13 +524,15 @@ class _Spares:
             spare.end()
         return _Process(folder)
 
-    def renew(self, folder: Path) -> None:
+    def renew(self, folder: Path, *, wait: bool = False) -> None:
         """Have one wait for the next query."""
         with self._lock:
             if self._spare is None or not self._spare.alive():
                 if self._spare is not None:
                     self._spare.end()
                 self._spare = _Process(folder)
+            if wait:
+                self._spare.wait_until_ready()
 
     def close(self) -> None:
         """Let nobody wait any more."""
@@ -572,9 +579,14 @@ _living: Final[set[_Process]] = set()
 _places: Final = _Places()
 
 
-def warm(home: str | Path | None = None) -> None:
-    """Have a process wait for the first query, so that it need not wait for the engine."""
-    _spares.renew(open_home(home).columnar)
+def warm(home: str | Path | None = None, *, wait: bool = False) -> None:
+    """Have a process wait for the first query, so that it need not wait for the engine.
+
+    Parameters
+    ----------
+    wait : until it has loaded the engine.
+    """
+    _spares.renew(open_home(home).columnar, wait=wait)
 
 
 def close() -> None:
