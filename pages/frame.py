@@ -14,6 +14,7 @@ import data_access
 from data_access import DataUnavailable
 from pages.components import (
     access,
+    embed,
     explore,
     filters,
     home,
@@ -57,7 +58,7 @@ page = st.navigation(
         for heading, entries in menu.SECTIONS.items()
     },
     expanded=True,
-    position="sidebar" if access.is_in() else "hidden",
+    position="sidebar" if access.is_in() and embed.asked() is None else "hidden",
 )
 if not access.is_in():
     access.gate()
@@ -77,7 +78,20 @@ except DataUnavailable as error:
     trouble = str(error)
     own_use.met(error)
 
-# 3. Which question?
+# 3. Which question? One cell alone, in another page's frame, is asked for by the link only.
+slug = embed.asked()
+if slug is not None:
+    embed.show(
+        slug,
+        page,
+        home=where,
+        version=version,
+        facts=known,
+        now=now,
+        today=today,
+        recorder=own_use,
+    )
+    st.stop()
 here = page.url_path or menu.PAGES[0].address
 marks.take()
 with st.sidebar, st.container(key="filters"):
@@ -96,8 +110,8 @@ st.set_page_config(titles.page(here, choice.filters, days))
 
 def query(dates: str) -> str:
     """Return what is shown as a query string, once the page has said what it lets one choose."""
-    own = [(name, st.session_state[name] or "") for name in filters.OWN]
-    own += options.in_link() + (options.frozen() if dates == "frozen" else [])
+    own = [*filters.in_link(), *options.in_link()]
+    own += options.frozen() if dates == "frozen" else []
     return filters.query(choice, own, dates=dates)
 
 

@@ -10,7 +10,7 @@ def a_page() -> None:
 
     from pages.components import options  # noqa: PLC0415 - the same
 
-    options.begin()
+    options.begin(by_link_alone="by_link_alone" in st.session_state)
     found = (
         options.choose("p", "every", "Every", ["day", "week"], "week"),
         options.pills("p", "kind", "Kind", ["first", "recurring"], "first"),
@@ -71,3 +71,26 @@ def test_what_is_not_on_offer_is_dropped():
     app = run(p_every="<script>", p_least="400", p_later="perhaps")
 
     assert app.session_state["found"] == ("week", "first", ("a", "b"), False, 1, "")
+
+
+def test_by_the_link_alone_nothing_is_drawn_and_the_choices_are_the_same():
+    query = {
+        "p_every": "day",
+        "p_kind": "nonsense",
+        "p_steps": ["b", "typed by hand"],
+        "p_later": "true",
+        "p_least": "99",
+        "p_name": " x y ",
+    }
+    app = AppTest.from_function(a_page)
+    app.session_state["by_link_alone"] = True
+    for name, value in query.items():
+        app.query_params[name.replace("_", ".")] = value
+    app.run()
+
+    assert not app.exception
+    assert not [*app.selectbox, *app.multiselect, *app.toggle, *app.number_input, *app.text_input]
+    found = ("day", "first", ("b", "typed by hand"), True, 9, "x y")
+    assert app.session_state["found"] == found
+    assert ("p.every", "day") in app.session_state["link"]
+    assert ("p.later", "true") in app.session_state["link"]

@@ -6,14 +6,14 @@ A cell computes itself after the page is laid out, and fails alone: the rest of 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import polars as pl
 import streamlit as st
 
-from pages.components import charts, exports, moments, tables, taken, text
+from pages.components import charts, embed, exports, moments, tables, taken, text
 from pages.components.boundary import alone
 from pages.components.load import spec
 from pages.components.marks import (
@@ -98,6 +98,7 @@ class Cell:
     note: Said | None = None
     compare: bool = False
     height: int = charts.HEIGHT
+    stretch: Literal["content", "stretch"] = "content"  # the latter fills a frame of another page
     is_empty: Callable[[Data], bool] | None = None
     on_row: Callable[[pl.DataFrame, int], None] | None = None
     marks: Callable[[Data], Sequence[Mark]] | None = None
@@ -135,6 +136,11 @@ def cell(
     """
     several = tuple(asks) if isinstance(asks, list) else (asks,)
     made = Cell(title, several, draw, subtitle, alt, empty, **more)
+    if view.only is not None:
+        view.alone.slugs.append(made.slug)
+        if made.slug == view.only:
+            view.alone.fill = partial(_alone, view, made)
+        return
     place = st.container(border=True, key=f"cell-{made.slug}")
     slot = place.skeleton(made.height + _HEAD_PX) if view.is_first_look else place.container()
 
@@ -143,6 +149,16 @@ def cell(
             _cell(view, made)
 
     view.later(fill)
+
+
+def _alone(view: View, made: Cell) -> None:
+    """Draw the cell as it stands in another page: nothing to click, nothing to take along."""
+    st.subheader(made.title, anchor=False)
+    still = replace(made, marks=None, at=None, behind=None, on_row=None, stretch="stretch")
+    with alone(f"“{made.title}”"), view.recorder.timed(made.slug, made.asks[0].metric) as timed:
+        data = _loaded(view, still)
+        timed.rows = data.now.height
+        _body(view, still, data)
 
 
 @st.fragment
@@ -224,7 +240,9 @@ def _figure(made: Cell, drawn: go.Figure, data: Data, alt: str) -> None:
     """Draw the picture; where it leads to people, a click on a mark chooses it."""
     at = made.at
     if at is None:
-        st.plotly_chart(drawn, config=charts.CONFIG, alt=alt)
+        if made.stretch == "stretch":
+            drawn.layout.height = None
+        st.plotly_chart(drawn, config=charts.CONFIG, alt=alt, height=made.stretch)
         return
     key = f"chart-{made.slug}"
     was_clicked, point = clicked(key)
@@ -320,6 +338,13 @@ def _menu(view: View, made: Cell, data: Data) -> None:
         with link:
             st.caption("Shows exactly this, today and next year.")
             st.code(f"{view.link}#{made.slug}", language=None, wrap_lines=True)
+            st.caption(
+                "Shows this picture alone, read-only, in another page. Which pages may do so is "
+                "`server.embed_origins` in telemetry.toml."
+            )
+            st.code(
+                embed.snippet(view.link, made.slug, made.height), language="html", wrap_lines=True
+            )
 
 
 def _rows(view: View, made: Cell, data: Data) -> None:

@@ -14,7 +14,14 @@ from urllib.parse import parse_qsl, urlencode
 import streamlit as st
 
 from data_access.asked import end_of_span, resolve
-from data_access.filters import DIMENSIONS, SPAN_DEFAULT, SPANS, VALUE_CHARS_MAX, Filters
+from data_access.filters import (
+    DIMENSIONS,
+    SPAN_DEFAULT,
+    SPANS,
+    VALUE_CHARS_MAX,
+    Filters,
+    is_property,
+)
 from ingest.vocabulary import SEGMENT_NOT
 from pages.components import menu, text
 from pages.components import options as own_options
@@ -89,8 +96,52 @@ def sidebar(facts: Facts | None, *, now: datetime, today: date) -> Choice:
     offered = options(facts)
     asked = _first_asked()
     values = _widgets(offered)
-    span = values["span"][-1]
-    live, complete = (st.session_state.get(name, SWITCHES[name]) for name in ("live", "complete"))
+    switches = {name: bool(st.session_state.get(name, usual)) for name, usual in SWITCHES.items()}
+    notes = _notes(asked, values, offered, facts)
+    choice = _chosen(values, switches, facts, notes, now=now, today=today)
+    window = choice.filters.window
+    st.session_state[_SHOWN] = (window.start, window.end - timedelta(days=1))
+    return choice
+
+
+def of_link(facts: Facts, *, now: datetime, today: date) -> Choice:
+    """Return what the link says, where no filter is drawn; the same as `sidebar` for it."""
+    offered = options(facts)
+    asked = _first_asked()
+    values: dict[str, Sequence[str]] = {
+        name: [value for value in said if value and len(value) <= VALUE_CHARS_MAX]
+        for name, said in asked.items()
+    }
+    if last(values, "span") not in SPANS:
+        values["span"] = ["custom" if values.get("from") and values.get("to") else SPAN_DEFAULT]
+    for name, dimension in DIMENSIONS.items():
+        values[dimension.query_name] = [
+            value
+            for value in dict.fromkeys(values.get(dimension.query_name, ()))
+            if value in offered[name] or (name == "properties" and is_property(value))
+        ]
+    said = {name: last(asked, name).lower() for name in SWITCHES}
+    switches = {
+        name: said[name] == _TRUTH[0] if said[name] in _TRUTH else usual
+        for name, usual in SWITCHES.items()
+    }
+    return _chosen(values, switches, facts, ignored(asked, offered), now=now, today=today)
+
+
+def last(asked: Mapping[str, Sequence[str]], name: str) -> str:
+    """Return the last value a link gives something, "" when it gives none."""
+    return next(reversed(asked.get(name, ())), "")[:VALUE_CHARS_MAX]
+
+
+def _chosen(
+    values: Mapping[str, Sequence[str]],
+    switches: Mapping[str, bool],
+    facts: Facts | None,
+    notes: tuple[str, ...],
+    *,
+    now: datetime,
+    today: date,
+) -> Choice:
     timezone, week_starts_on = team_place = (
         (facts.settings.timezone, facts.settings.week_starts_on) if facts else ("UTC", "monday")
     )
@@ -102,21 +153,20 @@ def sidebar(facts: Facts | None, *, now: datetime, today: date) -> Choice:
         week_starts_on=week_starts_on,
         first_day=facts.first_day if facts else None,
         last_day=facts.last_day if facts else None,
-        complete=complete,
-        live=live,
+        complete=switches["complete"],
+        live=switches["live"],
     )
-    filters = asked_for.filters
-    st.session_state[_SHOWN] = (filters.window.start, filters.window.end - timedelta(days=1))
+    span = asked_for.span
     moved = _moved(asked_for.moved, span, today, asked_for.end)
-    notes = (*_notes(asked, values, offered, facts), *filters.notes, *moved)
+    said = (*notes, *asked_for.filters.notes, *moved)
     return Choice(
-        filters=filters,
-        compare=bool(st.session_state.get("compare", True)),
-        complete=bool(complete),
-        live=bool(live),
+        filters=asked_for.filters,
+        compare=switches["compare"],
+        complete=switches["complete"],
+        live=switches["live"],
         span=span,
         latest=asked_for.latest,
-        notes=tuple(dict.fromkeys(notes)),
+        notes=tuple(dict.fromkeys(said)),
         team_place=team_place,
     )
 
@@ -293,6 +343,21 @@ def own_choices() -> None:
     with st.container(key="own-hidden"):
         for name in (*OWN, VIEW):
             st.text_input(name, key=name, bind="query-params", max_chars=VALUE_CHARS_MAX)
+
+
+def own_of_link() -> None:
+    """Take what a single page lets one choose from the link, where no field is drawn for it.
+
+    But for the mark whose people are shown: those are nobody's to read in another page.
+    """
+    asked = _first_asked()
+    for name in OWN:
+        st.session_state[name] = "" if name == "who" else last(asked, name)
+
+
+def in_link() -> list[tuple[str, str]]:
+    """Return what a link has to say of a single page's choices kept beside the filters."""
+    return [(name, str(st.session_state.get(name) or "")) for name in OWN]
 
 
 def _reset() -> None:

@@ -19,6 +19,8 @@ SENTENCES_MAX: Final = 3
 
 def head(view: View, question: str, counted: str) -> None:
     """Write the question as the title, and one line on what is counted, for whom, until when."""
+    if view.only is not None:
+        return
     st.title(question, anchor=False)
     st.caption(f"{counted} {period(view)}")
     narrowed = text.filtered(view.filters)
@@ -74,6 +76,8 @@ def reading(view: View, sentences: Callable[[], Sequence[str]]) -> None:
 
     Names from the data inside a sentence have to be escaped by whoever writes it.
     """
+    if view.only is not None:
+        return
     slot = st.container(key="reading")
 
     def fill() -> None:

@@ -42,6 +42,8 @@ class Number:
 
 def headline(view: View, numbers: Callable[[], Sequence[Number]]) -> None:
     """Draw the row once the page is laid out; a failure is said in its place."""
+    if view.only is not None:
+        return
     slot = st.skeleton(HEIGHT) if view.is_first_look else st.container()
 
     def fill() -> None:

@@ -22,14 +22,19 @@ WIDTH: Final = 230
 NO_BREAKDOWN: Final = "none"
 _DRAWN: Final = "_options"
 _ALSO: Final = "_options_also"
+_SILENT: Final = "_options_by_link_alone"
 
 Value = str | bool | int | tuple[str, ...]
 
 
-def begin() -> None:
-    """Forget the choices of the page before: the frame calls it once a run."""
+def begin(*, by_link_alone: bool = False) -> None:
+    """Forget the choices of the page before: the frame calls it once a run.
+
+    `by_link_alone`: nothing is offered, the link has said it all.
+    """
     st.session_state[_DRAWN] = {}
     st.session_state[_ALSO] = {}
+    st.session_state[_SILENT] = by_link_alone
 
 
 def also(name: str, value: str) -> None:
@@ -85,6 +90,8 @@ def choose(
     """
     key = _key(page, name, default)
     offered = list(values) if default in values else [default, *values]
+    if _is_silent():
+        return _of_link(key, default, offered)
     _only(key, offered)
     chosen: str | None = st.selectbox(
         label,
@@ -109,6 +116,8 @@ def pills(
 ) -> str:
     """Offer one of a few values side by side."""
     key = _key(page, name, default)
+    if _is_silent():
+        return _of_link(key, default, values)
     _only(key, values)
     chosen: str | None = st.segmented_control(
         label,
@@ -136,6 +145,12 @@ def several(
 ) -> tuple[str, ...]:
     """Offer a list of which several can be chosen, in the order chosen; `new`: typed ones too."""
     key = _key(page, name, tuple(default))
+    if _is_silent():
+        said = st.query_params.get_all(key)
+        several = tuple(one[:VALUE_CHARS_MAX] for one in said if one and (new or one in values))
+        found = several[:most] if key in st.query_params else tuple(default)
+        st.session_state[key] = found
+        return found
     asked = st.query_params.get_all(key) if new and key in st.query_params else []
     kept = [*st.session_state.get(key, ()), *(asked if new else ())]
     offered = list(dict.fromkeys([*values, *default, *(kept if new else ())]))
@@ -165,6 +180,10 @@ def switch(
 ) -> bool:
     """Offer yes or no."""
     key = _key(page, name, default)
+    if _is_silent():
+        found = _of_link(key, str(default).lower(), ("true", "false")) == "true"
+        st.session_state[key] = found
+        return found
     return bool(st.toggle(label, value=default, key=key, bind="query-params", help=help))
 
 
@@ -180,6 +199,10 @@ def number(  # noqa: PLR0917 - a label, a default and its limits read in this or
 ) -> int:
     """Offer a whole number between two others, both included."""
     key = _key(page, name, default)
+    if _is_silent():
+        said = _of_link(key, str(default))
+        st.session_state[key] = min(max(int(said), low), high) if _is_number(said) else default
+        return int(st.session_state[key])
     if key in st.session_state and not low <= (st.session_state[key] or low) <= high:
         st.session_state[key] = min(max(st.session_state[key], low), high)  # the data has changed
     chosen = st.number_input(
@@ -199,6 +222,8 @@ def written(
 ) -> str:
     """Offer a line to write in."""
     key = _key(page, name, default)
+    if _is_silent():
+        return _of_link(key, default).strip()
     said = st.text_input(
         label,
         default,
@@ -273,3 +298,19 @@ def _only(key: str, values: Sequence[str]) -> None:
     """Drop a choice that is no longer offered: the data it came from has changed."""
     if key in st.session_state and st.session_state[key] not in values:
         del st.session_state[key]
+
+
+def _is_silent() -> bool:
+    return bool(st.session_state.get(_SILENT))
+
+
+def _of_link(key: str, default: str, values: Sequence[str] | None = None) -> str:
+    """Return what the link says of a choice; the default when it says nothing that is offered."""
+    said = st.query_params.get(key, default)[:VALUE_CHARS_MAX]
+    found = said if values is None or said in values else default
+    st.session_state[key] = found
+    return found
+
+
+def _is_number(said: str) -> bool:
+    return said.isascii() and said.removeprefix("-").isdigit()

@@ -75,3 +75,24 @@ CSS: Final = """<style>
 }
 </style>"""
 NO_FILTERS: Final = "<style>.st-key-filters { display: none; }</style>"  # they keep their values
+
+# one cell in another page's frame: it fills the frame, and has nothing to press
+EMBED: Final = """<style>
+.stMainBlockContainer, .stApp .stMainBlockContainer { padding: .7rem 1rem .4rem; max-width: none; }
+[data-testid="stSidebar"], [data-testid="stHeader"], [data-testid="stExpandSidebarButton"],
+[data-testid="stElementToolbar"], [data-testid="stToolbar"] { display: none; }
+.stMainBlockContainer { height: 100vh; display: flex; flex-direction: column; }
+.stMainBlockContainer > *, .st-key-embed, .st-key-embed-cell,
+[data-testid="stLayoutWrapper"]:has(.st-key-embed-cell) {
+  flex: 1 1 0 !important; display: flex; flex-direction: column; min-height: 0;
+}
+.st-key-embed h3 { padding: .1rem 0 .5rem; }
+.st-key-embed, .st-key-embed-cell { gap: .35rem; }
+.st-key-embed-cell > * { flex-shrink: 0; }
+.st-key-embed-cell [data-testid="stElementContainer"]:has([data-testid="stPlotlyChart"]) {
+  flex: 1 1 0 !important; min-height: 160px;
+}
+.st-key-embed-cell :has(> [data-testid="stPlotlyChart"]), .st-key-embed-cell .stPlotlyChart {
+  height: 100%;
+}
+</style>"""

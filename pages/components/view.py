@@ -32,6 +32,14 @@ if TYPE_CHECKING:
 _KEY: Final = "_view"
 
 
+@dataclass
+class Alone:
+    """What was met of a page while looking for the one cell to show."""
+
+    slugs: list[str] = field(default_factory=list)
+    fill: Callable[[], None] | None = None  # draws the cell, once it is found
+
+
 @dataclass(frozen=True)
 class View:
     """The reader's question: which data, which filters, compared with what, and when."""
@@ -50,6 +58,8 @@ class View:
     recorder: Recorder = OFF  # writes down how this page is used, where that is wanted
     pending: list[Callable[[], None]] = field(default_factory=list, compare=False)
     rates: dict[Filters, dict[str, float | None]] = field(default_factory=dict, compare=False)
+    only: str | None = None  # the one cell to show, where it stands alone in another page
+    alone: Alone = field(default_factory=Alone, compare=False)
 
     @property
     def window(self) -> Window:
