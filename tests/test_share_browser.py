@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 import shutil
+import threading
+from contextlib import contextmanager
 from datetime import date
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
@@ -275,3 +279,56 @@ def test_a_home_in_another_timezone_is_linked_in_the_one_shown(browser, home, tm
                 one.reload()
                 settle(one)
                 assert numbers(one) == numbers(other)
+
+
+@contextmanager
+def site(folder: Path, html: str) -> Iterator[str]:
+    """Serve a page of somebody else's, as another origin."""
+    folder.mkdir(exist_ok=True)
+    (folder / "wiki.html").write_text(html)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/wiki.html"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_picture_stands_in_the_frame_of_a_named_site_alone_and_fills_it(browser, home, tmp_path):
+    with serving(home, tmp_path / "server.log") as app:
+        frame = f'<iframe src="{app}/overview?embed=true&amp;cell=people-by-tier&amp;{FEB}"'
+        with site(tmp_path / "wiki", f'{frame} width="600" height="500"></iframe>') as wiki:
+            with opened(browser) as page:
+                page.goto(wiki)
+                inside = page.frame_locator("iframe")
+                page.wait_for_timeout(2_000)
+                assert inside.get_by_text("People by tier").count() == 0  # not a named site
+
+            origin = wiki.rpartition("/")[0]
+            (home / "telemetry.toml").write_text(f'[server]\nembed_origins = ["{origin}"]\n')
+            with opened(browser) as page:
+                page.goto(wiki)
+                inside = page.frame_locator("iframe")
+                chart = inside.get_by_test_id("stPlotlyChart")
+                expect(chart).to_be_visible(timeout=SLOW_MS)
+                expect(inside.get_by_text("Betascope · 28 days to 28 Feb")).to_be_visible()
+                assert inside.get_by_role("button").count() == 0
+                assert inside.get_by_role("combobox").count() == 0
+                assert chart.count() == 1
+                expect(inside.get_by_role("link", name="Open the whole page")).to_be_visible()
+                tall = chart.bounding_box()["height"]
+                page.locator("iframe").evaluate("frame => { frame.height = 260; }")
+                page.wait_for_timeout(1_500)
+                assert chart.bounding_box()["height"] < tall - 150
+
+
+def test_tab_and_preview_say_what_is_shown(page, app):
+    visit(page, f"{app}/retention?{FEB}&tier=paid")
+    assert page.title().startswith("Retention - paid, 28 days to 28 Feb")
+    choose(page, "Channel", "extension")
+    assert "paid, extension" in page.title()
+    go(page, "Errors")
+    assert page.title().startswith("Errors - paid, extension")
