@@ -22,7 +22,7 @@ from streamlit.testing.v1 import AppTest
 from test_pages import a_beta
 
 import data_access
-from data_access.api import Api, endpoints, prometheus, reader, server
+from data_access.api import Api, endpoints, prometheus, reader, rows, server
 from data_access.api.answers import KPIS
 from data_access.config import Server
 from ingest import tokens
@@ -743,6 +743,18 @@ def test_a_fault_of_ours_is_told_by_name_and_logged_whole(client, monkeypatch, c
     assert told.json()["id"] in caplog.text
     assert "secret detail" in caplog.text
     assert client.token not in caplog.text
+
+
+def test_an_export_that_breaks_is_no_half_file(client, monkeypatch, caplog):
+    def broken(*_: object, **__: object) -> None:
+        yield from ()
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(rows.export, "chunks", broken)
+    told = client("/api/telemetry/export/csv")
+
+    assert (told.status, told.headers["content-type"]) == (500, "application/problem+json")
+    assert "No space left" in caplog.text
 
 
 def test_without_telemetry_it_says_what_to_do(tmp_path):

@@ -102,6 +102,13 @@ def test_a_path_under_api_is_never_a_page(address, token):
         assert (status, headers["content-type"]) == (404, "application/problem+json")
 
 
+def test_from_another_site_s_name_nothing_answers_and_says_so_as_json(address, token):
+    status, headers, body = get(f"{address}/api/kpi/all", token, Host="evil.example")
+
+    assert (status, headers["content-type"]) == (403, "application/problem+json")
+    assert json.loads(body)["title"] == "Forbidden"
+
+
 def raw(address: str, lines: str) -> bytes:
     """Send bytes no library would send."""
     where = urlsplit(address)

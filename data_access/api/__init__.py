@@ -3,6 +3,6 @@
 `Api` is an ASGI application; pages/server/api.py puts it in front of the pages.
 """
 
-from data_access.api.server import Api, Holder, Presented
+from data_access.api.server import Api, Holder, Presented, refusal
 
-__all__ = ["Api", "Holder", "Presented"]
+__all__ = ["Api", "Holder", "Presented", "refusal"]

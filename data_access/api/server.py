@@ -51,7 +51,7 @@ WORKERS_MAX: Final = 2  # questions at a time; each uses every core by itself
 GATE_WORKERS_MAX: Final = 4  # looking at tokens, which is quick
 WAITING_MAX: Final = 64  # questions that wait for a worker; one more is sent away
 METHODS: Final = ("GET", "HEAD", "OPTIONS")
-PLAIN_PATHS: Final = ("/api", "/metrics", "/healthz", "/readyz")
+BELOW: Final = ("/api", "/metrics", "/healthz", "/readyz")
 RELEASE: Final = "0.1.0"
 
 _JSON: Final = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
@@ -108,7 +108,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A finished answer; `pieces` in place of `body` where it is streamed."""
+    """A finished answer; where it is streamed, `body` is the first piece and `pieces` the rest."""
 
     status: int
     body: bytes = b""
@@ -158,7 +158,7 @@ class Api:
         if not path.startswith(self._prefix):
             return False
         own = path.removeprefix(self._prefix)
-        return own in PLAIN_PATHS or own.startswith("/api/")
+        return any(own == one or own.startswith(f"{one}/") for one in BELOW)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -171,10 +171,11 @@ class Api:
             reply = _refusal(refused)
         except Exception:  # noqa: BLE001 - the server's boundary: told by name, logged whole
             reply = _fault(call)
-        response = self._response(call, reply)
-        await response(scope, receive, send)
-        name = call.endpoint.name if call.endpoint else "unknown"
-        self._requests.finished(name, reply.status, self._monotonic_s() - started_s)
+        try:
+            await self._response(call, reply)(scope, receive, send)
+        finally:  # whoever hung up is counted too
+            name = call.endpoint.name if call.endpoint else "unknown"
+            self._requests.finished(name, reply.status, self._monotonic_s() - started_s)
 
     # --- on the event loop -----------------------------------------------------------------
 
@@ -226,11 +227,13 @@ class Api:
             return response
         if call.method == "HEAD":
             return Response(b"", reply.status, headers, reply.media)
-        return StreamingResponse(self._stream(reply.pieces), reply.status, headers, reply.media)
+        pieces = self._stream(reply.body, reply.pieces)
+        return StreamingResponse(pieces, reply.status, headers, reply.media)
 
-    async def _stream(self, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    async def _stream(self, first: bytes, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
         """Send the pieces as they are made; whoever hangs up ends the work."""
         try:
+            yield first
             while piece := await run_sync(next, pieces, b"", limiter=self._workers):
                 yield piece
         finally:
@@ -356,7 +359,7 @@ class Api:
                     setting="people_lists",
                 )
             if endpoint.name == "export_csv":
-                return _export(data, query)
+                return _export(data, query, is_head=call.method == "HEAD")
             return self._tables(call, endpoint, query, data)
         except DataUnavailable as error:
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from None
@@ -392,6 +395,12 @@ class Api:
         is_open = "application/openmetrics-text" in call.header("accept")
         body = prometheus.exposition(families, is_open=is_open).encode()
         return Reply(HTTPStatus.OK, body, prometheus.OPEN if is_open else prometheus.PLAIN)
+
+
+def refusal(status: int, words: str) -> Response:
+    """Return a refusal in the API's own form, for who stands before it."""
+    body = orjson.dumps(Refused(status, words).body())
+    return Response(body, status, dict(_HEADERS), problem.MEDIA)
 
 
 # --- small things ----------------------------------------------------------------------------
@@ -548,7 +557,7 @@ def _meta(data: Reader, answer: Answer) -> dict[str, Any]:
     }
 
 
-def _export(data: Reader, query: Query) -> Reply:
+def _export(data: Reader, query: Query, *, is_head: bool) -> Reply:
     name = query.one("table") or "events"
     found = rows_of(data, name, named=data.settings.people_lists)
     window = data.window
@@ -560,6 +569,7 @@ def _export(data: Reader, query: Query) -> Reply:
         "X-Query": data.filters.to_query(),
         "Content-Disposition": f'attachment; filename="{file}"',
     }
-    return Reply(
-        HTTPStatus.OK, media="text/csv; charset=utf-8", headers=headers, pieces=found.csv()
-    )
+    media, pieces = "text/csv; charset=utf-8", found.csv()
+    # what fails at all mostly fails here, while the answer can still say so
+    first = b"" if is_head else next(pieces, b"")
+    return Reply(HTTPStatus.OK, first, media, headers, pieces)

@@ -49,8 +49,9 @@ class ApiFirst:
 
 def check(where: str, presented: str, now: datetime) -> Presented:
     """Say whose token was presented, and remember that it was used."""
-    found = looked_at(Path(where), presented, now=now)
+    place = Path(where).expanduser()
+    found = looked_at(place, presented, now=now)
     if found.token is None:
         return Presented(None, found.reason)
-    note_use(Path(where), found.token, now=now)
+    note_use(place, found.token, now=now)
     return Presented(Holder(found.token.id, found.token.scopes))

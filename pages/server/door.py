@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Match
 from streamlit import config
 
+from data_access.api import refusal
 from pages.components import home
 from pages.server import cookies, network, policy
 from pages.server.entry import Entry, decide
@@ -270,7 +271,9 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, words
         await receive()  # the handshake; closing before it is accepted answers it with 403
         await send({"type": "websocket.close", "code": _REFUSED, "reason": ""})
         return
-    answer = PlainTextResponse(f"{words}\n", status, {"cache-control": "no-store"})
+    answer: Response = PlainTextResponse(f"{words}\n", status, {"cache-control": "no-store"})
+    if _is_below(_below_base(scope["path"]), TOKENS):  # programs read it
+        answer = refusal(status, words)
     await answer(scope, receive, send)
 
 
