@@ -10,6 +10,7 @@ import pytest
 import signing_in
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.requests import HTTPConnection
 from streamlit.auth_util import set_cookie_with_chunks
 from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
 
@@ -105,6 +106,16 @@ def test_only_the_cookies_of_a_sign_in_are_taken_off():
     )
 
     assert kept == [(b"host", b"h"), (b"cookie", b"a=1; _streamlit_xsrf=y; _streamlit_users=v")]
+
+
+@pytest.mark.parametrize("space", [" ", "\t", "\x1f", "\x85", "\xa0"])
+def test_no_space_in_front_of_its_name_keeps_a_cookie_from_being_taken_off(space):
+    header = f"a=1;{space}_streamlit_user{space}=x".encode("latin-1")
+
+    kept = cookies.without_ours([(b"cookie", header)])
+
+    read = HTTPConnection({"type": "http", "headers": kept}).cookies
+    assert read == {"a": "1"}
 
 
 def test_secure_is_added_once():

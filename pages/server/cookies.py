@@ -64,7 +64,8 @@ def without_ours(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, by
 
 
 def _is_ours(pair: bytes) -> bool:
-    return _OWN.match(pair.partition(b"=")[0].strip().decode("latin-1")) is not None
+    # decoded before it is stripped, as the reader of the cookies does: more counts as space then
+    return _OWN.match(pair.decode("latin-1").partition("=")[0].strip()) is not None
 
 
 def secured(set_cookie: str) -> str:
