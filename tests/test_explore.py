@@ -27,6 +27,7 @@ from data_access.explore import (
     start,
     warm,
 )
+from data_access.explore import running as runner
 from ingest.demo import write_demo
 
 if TYPE_CHECKING:
@@ -163,6 +164,7 @@ def test_time_is_limited(demo):
 
 @pytest.mark.slow
 def test_a_child_that_is_killed_says_so_and_the_next_query_works(demo):
+    warm(demo, wait=True)
     killed = start(Question(sql=ENDLESS), Filters(WINDOW), demo)
     assert not killed.wait(0.5)
     os.kill(killed._process._process.pid, signal.SIGSEGV)
@@ -302,3 +304,15 @@ def test_a_whole_answer_that_is_cut_or_fails_says_so_and_leaves_no_half(demo, tm
     with pytest.raises(QueryRefused):
         ask(Question(sql="SELECT x FROM events"), Filters(WINDOW), demo, into=file)
     assert not file.exists()
+
+
+@pytest.mark.slow
+def test_a_process_that_cannot_start_says_why(demo, monkeypatch):
+    close()
+    monkeypatch.setattr(runner, "_BOOT", "import no_such_engine")
+
+    with pytest.raises(QueryStopped, match=r"could not be started: .*no_such_engine") as stopped:
+        asked(demo, "SELECT 1")
+
+    assert stopped.value.kind == "crashed"
+    close()

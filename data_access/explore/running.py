@@ -60,6 +60,7 @@ _SIZE_BYTES: Final = struct.calcsize(_SIZE)
 _PART: Final = 2**64 - 1  # in the place of a header's size: a part of the rows follows
 _HEADER_BYTES_MAX: Final = 1024 * 1024
 _STDERR_CHARS: Final = 4_000
+_COMPLAINT_CHARS: Final = 200
 _BOOT: Final = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
     "from data_access.explore import child; child.main()"
@@ -405,14 +406,22 @@ class _Process:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_PARTING_SECONDS)
         self._complaints.seek(0)
-        said = self._complaints.read(_STDERR_CHARS).decode("utf-8", "replace").lower()
-        ended = -(self._process.returncode or 0)
+        words = self._complaints.read(_STDERR_CHARS).decode("utf-8", "replace").strip()
+        said, ended = words.lower(), -(self._process.returncode or 0)
         if "alloc" in said or "memory" in said or (ended in _OUT_OF_MEMORY and not said):
             return _over_memory(request)
         if ended in _OUT_OF_TIME and request is not None:
             return _late(request.seconds)
+        if request is None:
+            last = words.rpartition("\n")[2][:_COMPLAINT_CHARS]
+            return QueryStopped(
+                "The process that answers queries could not be started:",
+                f"{last.rstrip('.') or f'it ended with {-ended}'}.",
+                "Install what requirements.txt lists, and look at the server's memory.",
+                kind=CRASHED,
+            )
         return QueryStopped(
-            f"The engine stopped in the middle of the query (signal {ended}).",
+            f"The engine stopped in the middle of the query ({_ending(ended)}).",
             "",
             "Nothing else was touched. Write the query another way, or ask for less at once.",
             kind=CRASHED,
@@ -436,6 +445,10 @@ def _over_memory(request: Request | None) -> QueryStopped:
         "Ask about fewer days or columns, or group before joining.",
         kind=MEMORY,
     )
+
+
+def _ending(signal_number: int) -> str:
+    return f"signal {signal_number}" if signal_number > 0 else f"exit code {-signal_number}"
 
 
 class _Moved(QueryRefused):
