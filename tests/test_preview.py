@@ -132,6 +132,10 @@ def test_a_page_on_show_has_the_title_with_its_days_told():
     assert titles.page("nowhere", filters, days) == "Betascope"
 
 
+def test_explore_is_about_a_period_too():
+    assert title("span=7d&explore.sql=SELECT+1", "explore") == "Explore - last 7 days - Betascope"
+
+
 def test_long_titles_are_cut_before_the_app_s_name():
     said = title("&".join(f"project={letter * 100}" for letter in "abc"))
 
@@ -140,9 +144,9 @@ def test_long_titles_are_cut_before_the_app_s_name():
 
 
 def test_every_report_says_what_it_asks_in_the_words_of_its_headline():
-    addresses = {entry.address: entry.file for entry in menu.REPORTS}
+    addresses = {entry.address: entry.file for entry in menu.PAGES}
 
-    assert set(titles.QUESTIONS) <= set(addresses)
+    assert {entry.address for entry in menu.REPORTS} <= set(titles.QUESTIONS)
     for address, question in titles.QUESTIONS.items():
         assert f'"{question}"' in (ROOT / "pages" / addresses[address]).read_text("utf-8")
 

@@ -49,6 +49,7 @@ QUESTIONS: Final = {
     "errors": "What breaks, and for whom?",
     "latency": "How fast is it, and did that change?",
     "pipeline": "Is telemetry arriving, and what was lost?",
+    "explore": "What else do you want to know?",
 }
 
 
@@ -61,8 +62,8 @@ class Preview(NamedTuple):
 
 def page(address: str, filters: Filters, days: str, *, cell: str = "") -> str:
     """Return a page's title: "Retention - paid, 28 days to 20 Nov - Betascope"."""
-    entry = next((one for one in menu.PAGES if one.address == address), None)
-    if entry is None or not entry.is_report:
+    entry = _entry(address)
+    if entry is None or not _has_days(entry):
         return _cut(" - ".join([*([entry.title] if entry else []), APP]))
     first = f"{_words_of(cell)} ({entry.title})" if cell else entry.title
     said = ", ".join([*_values(filters), days])
@@ -75,8 +76,8 @@ def link(address: str, query: str, *, today: date, now: datetime) -> Preview:
     What in it means nothing is left out; a relative span is told as such, for where the data ends
     is not for strangers.
     """
-    entry = next((one for one in menu.PAGES if one.address == address), None)
-    if entry is None or not entry.is_report:
+    entry = _entry(address)
+    if entry is None or not _has_days(entry):
         title = page(address, Filters.from_query("", today=today, now=now), "")
         return Preview(title, "A telemetry notebook: who uses the product, what breaks, how fast.")
     filters = Filters.from_query(query, today=today, now=now)
@@ -91,6 +92,15 @@ def link(address: str, query: str, *, today: date, now: datetime) -> Preview:
     return Preview(
         page(address, filters, days, cell=named), _cut(" ".join(said), most=WORDS_CHARS_MAX)
     )
+
+
+def _entry(address: str) -> menu.Entry | None:
+    return next((one for one in menu.PAGES if one.address == address), None)
+
+
+def _has_days(entry: menu.Entry) -> bool:
+    """Tell whether a page shows a period under filters; how the notebook is set up has neither."""
+    return entry.is_report or entry.address in QUESTIONS
 
 
 def _span(asked: Mapping[str, str]) -> str:
