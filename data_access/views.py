@@ -132,9 +132,11 @@ def _all(home: str | Path | None, kind: str, who: str) -> list[SavedView]:
 
 def _rows(home: Home, sql: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
     path = home.root / TEAM_FOLDER / VIEWS_FILE
-    if home.path != home.root or not path.exists():
+    if home.path != home.root:
         return []  # a single file has no team folder of its own
     try:
+        if not path.exists():
+            return []
         with contextlib.closing(connect(path)) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version > VIEWS_SCHEMA:
@@ -143,7 +145,7 @@ def _rows(home: Home, sql: str, values: dict[str, Any]) -> list[tuple[Any, ...]]
                     "this one."
                 )
             return connection.execute(sql, values).fetchall() if version else []
-    except sqlite3.Error as error:
+    except (OSError, sqlite3.Error) as error:
         raise DataUnavailable(
             f"The saved views at {path} cannot be read: {error}. The pages work without them."
         ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from datetime import date, datetime
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import polars as pl
 import pytest
@@ -266,10 +267,38 @@ def test_a_link_writes_its_dates_out():
         latest=datetime(2026, 11, 18),  # noqa: DTZ001 - not read here
         notes=(),
     )
-    url = filters.link("http://x/errors", choice, [("group", "g1"), ("operation", "")])
+    own = [("group", "g1"), ("operation", "")]
+    url = filters.query(choice, own, dates="frozen")
 
-    assert url.startswith("http://x/errors?span=custom&from=2026-11-12&to=2026-11-18&tier=paid")
+    assert url.startswith("span=custom&from=2026-11-12&to=2026-11-18&tier=paid")
     assert "compare=false" in url
     assert "group=g1" in url
     assert "operation" not in url
     assert "live" not in url
+    assert "complete=false" in url  # live, so the running day is in it
+
+    moving = filters.query(choice, own, dates="relative")
+    assert moving == "span=7d&tier=paid&compare=false&live=true&group=g1"
+
+
+def test_a_link_names_the_place_where_it_is_not_the_team_s():
+    window = Window.last(7, TODAY, timezone="UTC", week_starts_on="monday")
+    choice = filters.Choice(
+        filters=filters.Filters(window, projects=("a b&c=d#e%+/:é",)),
+        compare=True,
+        complete=True,
+        live=False,
+        span="7d",
+        latest=datetime(2026, 11, 18),  # noqa: DTZ001 - not read here
+        notes=(),
+        team_place=("Asia/Kolkata", "sunday"),
+    )
+
+    for dates in ("frozen", "relative"):
+        said = filters.query(choice, [("page.emptied", "")], dates=dates)
+        asked = parse_qs(said, keep_blank_values=True)
+        assert asked["timezone"] == ["UTC"]
+        assert asked["week_starts_on"] == ["monday"]
+        assert asked["project"] == ["a b&c=d#e%+/:é"]
+        assert asked["page.emptied"] == [""]
+        assert "compare" not in asked

@@ -340,6 +340,32 @@ def test_a_damaged_file_is_said_and_takes_nothing_else_down(home, load_lines):
     assert [problem.where for problem in problems(home)] == ["team/views.db"]
 
 
+def test_a_folder_that_cannot_be_looked_into_is_said(home):
+    keep(home)
+    program = (
+        "import os, sys; from data_access import DataUnavailable, views; "
+        "os.geteuid() == 0 and os.setuid(65534)\n"
+        "try: print(views(sys.argv[1]))\n"
+        "except DataUnavailable as error: print(error)"
+    )
+    for folder in (home.parent, *home.parents):
+        if folder.stat().st_uid == os.getuid() and str(folder).startswith("/tmp/"):  # noqa: S108
+            folder.chmod(folder.stat().st_mode | 0o755)
+    (home / "team").chmod(0o000)
+    try:
+        run = subprocess.run(
+            [sys.executable, "-c", program, str(home)],
+            cwd=ROOT,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        (home / "team").chmod(0o700)
+    assert "cannot be read" in run.stdout, run.stderr
+
+
 def test_a_file_of_a_later_version_is_left_alone(home):
     keep(home)
     with closing(sqlite3.connect(file(home))) as connection:

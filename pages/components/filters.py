@@ -212,14 +212,6 @@ def _moved(why: Moved, span: str, today: date, end: date) -> tuple[str, ...]:
     return (said[why],) if why else ()
 
 
-def link(base: str, choice: Choice, own: Sequence[tuple[str, str]] = ()) -> str:
-    """Return the link that shows exactly this, today and next year.
-
-    `own` are the choices of the page itself, by name.
-    """
-    return f"{base}?{query(choice, own, dates='frozen')}"
-
-
 def query(choice: Choice, own: Sequence[tuple[str, str]] = (), *, dates: str) -> str:
     """Return what is shown as a query string: its dates "frozen", or its span still "relative".
 

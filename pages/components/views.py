@@ -146,7 +146,9 @@ def _quick(found: Saved) -> None:
             _links(own_first, found.active)
 
 
-def _links(views: Sequence[SavedView], active: SavedView | None) -> None:
+def _links(
+    views: Sequence[SavedView], active: SavedView | None, label: str = "Saved views"
+) -> None:
     """Draw views as links: everything in them is escaped, and none leads out of the app."""
     drawn = []
     for view in views:
@@ -157,7 +159,7 @@ def _links(views: Sequence[SavedView], active: SavedView | None) -> None:
             continue
         here = ' aria-current="true"' if active is not None and view.id == active.id else ""
         drawn.append(f'<a href="{escape(_address(view))}" title="{title}"{here}>{name}</a>')
-    st.html(f'<nav class="views" aria-label="Saved views">{"".join(drawn)}</nav>')
+    st.html(f'<nav class="views" aria-label="{label}">{"".join(drawn)}</nav>')
 
 
 def _address(view: SavedView) -> str:
@@ -177,7 +179,7 @@ def _state(active: SavedView, here: Shown) -> None:
         if active.revision != st.session_state[_OPENED][1]:
             who = f" by {text.escaped(active.updated_by)}" if active.updated_by else ""
             st.caption(f":material/sync_problem: “{name}” was changed{who} after you opened it.")
-            st.html(f'<nav class="views"><a href="{back}">Show theirs</a></nav>', width="content")
+            st.html(f'<div class="views"><a href="{back}">Show theirs</a></div>', width="content")
         elif is_changed(active, here):
             may = active.is_changed_by(access.who(), is_admin=access.may("admin"))
             st.caption(f":material/edit: “{name}”, changed" + (". Save?" if may else ""))
@@ -190,7 +192,7 @@ def _state(active: SavedView, here: Shown) -> None:
                     on_click=_update,
                     args=(here, active.id, active.dates),
                 )
-            st.html(f'<nav class="views"><a href="{back}">Undo</a></nav>', width="content")
+            st.html(f'<div class="views"><a href="{back}">Undo</a></div>', width="content")
 
 
 # --- the popover -----------------------------------------------------------------------------
@@ -225,7 +227,7 @@ def _all(found: Saved) -> None:
         ]
         if views:
             st.caption(heading)
-            _links(views[:LISTED_MAX], found.active)
+            _links(views[:LISTED_MAX], found.active, f"{heading}, all")
         if len(views) > LISTED_MAX:
             st.caption(f"And {len(views) - LISTED_MAX} more: type a part of the name.")
 

@@ -25,7 +25,10 @@ PAGE_BYTES_MAX: Final = 1_000_000  # Streamlit's page has 8,000; anything longer
 QUERY_BYTES_MAX: Final = 20_000
 _TITLE: Final = re.compile(rb"<title>[^<]*</title>")
 _HEAD_ENDS: Final = b"</head>"
-_NOT_PAGES: Final = ("_stcore", "media", "component", "static", "app", "api", "auth")
+_NOT_PAGES: Final = (
+    *("_stcore", "media", "component", "static", "app", "api"),
+    *("auth", "oauth2callback"),
+)
 # what would make Streamlit answer with something else than its whole page, as it is
 _ASKED_OF_FILES: Final = (
     *(b"if-none-match", b"if-modified-since", b"if-range", b"if-match", b"if-unmodified-since"),
