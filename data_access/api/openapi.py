@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import html
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from data_access.api import problem
+from data_access.api.query import PAGE
 from data_access.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -32,6 +34,21 @@ _REFUSALS: Final = {
     "431": "The headers are too long.",
     "500": "A fault of ours; `id` names it in the server's log.",
     "503": "There is no telemetry to read, or too much is asked at once.",
+}
+
+
+_RATES: Final = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+_WHOLE: Final = {"type": "integer"}
+_TEXT: Final = {"type": "string"}
+HEADERS: Final = {
+    "RateLimit-Limit": ("Requests this token may make in a minute.", _WHOLE),
+    "RateLimit-Remaining": ("How many of them are left.", _WHOLE),
+    "RateLimit-Reset": ("Seconds until all of them are there again.", _WHOLE),
+    "ETag": ("Send it back as If-None-Match to ask whether anything changed.", _TEXT),
+    "X-Rows": ("Rows in this file.", _WHOLE),
+    "X-Total-Rows": ("Rows there are.", _WHOLE),
+    "X-Truncated": ("Whether limits.export_rows cut them.", {"type": "boolean"}),
+    "X-Query": ("The same question with its days written out.", _TEXT),
 }
 
 
@@ -74,6 +91,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         "responses": {
             "200": {
                 "description": endpoint.summary,
+                "headers": _headers(endpoint),
                 "content": {endpoint.media: {"schema": endpoint.schema}},
             },
             **_not_modified(endpoint),
@@ -102,10 +120,26 @@ def _head(endpoint: Endpoint) -> dict[str, Any]:
     }
 
 
+def _headers(endpoint: Endpoint) -> dict[str, Any]:
+    names = [*(_RATES if endpoint.scope else ())]
+    if _is_data(endpoint):
+        names.append("ETag")
+    if endpoint.media == "text/csv":
+        names += ["X-Rows", "X-Total-Rows", "X-Truncated", "X-Query"]
+    return {
+        name: {"description": says, "schema": kind}
+        for name, (says, kind) in HEADERS.items()
+        if name in names
+    }
+
+
+def _is_data(endpoint: Endpoint) -> bool:
+    return endpoint.pages and endpoint.media == "application/json"
+
+
 def _not_modified(endpoint: Endpoint) -> dict[str, Any]:
-    is_data = endpoint.pages and endpoint.media == "application/json"
     said = {"304": {"description": "Nothing has changed since the ETag in If-None-Match."}}
-    return said if is_data else {}
+    return said if _is_data(endpoint) else {}
 
 
 def _refused(endpoint: Endpoint) -> dict[str, Any]:
@@ -156,19 +190,35 @@ def page(endpoints: Sequence[Endpoint]) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{TITLE}: HTTP API</title><style>{_STYLE}</style></head><body><main>"
-        f"<h1>HTTP API</h1><p>{html.escape(ABOUT)}</p>"
+        f"<h1>HTTP API</h1><p>{_marked(ABOUT)}</p>"
         '<p><a href="openapi.json">openapi.json</a> is the same for programs.</p>'
-        f"<ul>{listed}</ul>{''.join(parts)}</main></body></html>"
+        f'<ul>{listed}</ul><section id="query"><h2>The query string of a page</h2>'
+        f"{_parameters_table(PAGE)}</section>{''.join(parts)}</main></body></html>"
     )
+
+
+def _marked(text: str) -> str:
+    """Return text as HTML, with what stands between backticks as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+
+
+def _parameters_table(parameters: Sequence[Parameter]) -> str:
+    rows = "".join(
+        f"<tr><td><code>{html.escape(one.name)}</code></td><td>{_marked(_said(one))}</td></tr>"
+        for one in parameters
+    )
+    return f"<table><tbody>{rows}</tbody></table>" if rows else ""
+
+
+def _said(parameter: Parameter) -> str:
+    values = parameter.schema.get("enum")
+    often = " May be repeated." if parameter.many else ""
+    return f"{parameter.says}{often}" + (f" One of `{'`, `'.join(values)}`." if values else "")
 
 
 def _section(endpoint: Endpoint) -> str:
-    known = "".join(
-        f"<tr><td><code>{html.escape(one.name)}</code></td><td>{html.escape(one.says)}</td></tr>"
-        for one in endpoint.own
-    )
-    own = f"<table><tbody>{known}</tbody></table>" if known else ""
-    more = "<p>Takes the query string of a page's link.</p>" if endpoint.pages else ""
+    own = _parameters_table(endpoint.own)
+    more = '<p>Takes <a href="#query">the query string of a page</a>.</p>' if endpoint.pages else ""
     said = html.escape(definitions(endpoint))
     told = f"<details><summary>Definitions</summary><pre>{said}</pre></details>" if said else ""
     return (
