@@ -102,6 +102,7 @@ with st.sidebar, st.container(key="filters"):
     access.badge()
 options.begin()
 marks.follow()
+explore.follow()
 if page.url_path != menu.EXPLORE.address:
     explore.left()
 days = text.window(choice.filters.window, today=today)

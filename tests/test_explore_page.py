@@ -145,6 +145,15 @@ def test_a_question_is_put_together_field_by_field(demo):
 
 
 @pytest.mark.slow
+def test_one_of_several_values_is_chosen_from_a_list(demo):
+    app = opened(demo, **{"explore.if": "any:channel:web, server"})
+    assert app.multiselect(key="_x-if-values-0").value == ["web", "server"]
+    app.multiselect(key="_x-if-values-0").set_value(["web", "extension"]).run()
+
+    assert answered(app).session_state["explore.if"] == ["any:channel:web, extension"]
+
+
+@pytest.mark.slow
 def test_another_table_takes_along_what_it_has_too(demo):
     link = {
         "explore.group": ["event_name", "day"],

@@ -162,7 +162,7 @@ def test_a_value_stays_a_value(value):
 @pytest.mark.parametrize("split", ["", "user_tier", "ide", "stage"])
 def test_every_cell_has_a_question_to_begin_with(split):
     for name, metric in METRICS.items():
-        question = started(name, metric.sources, every="week", split=split)
+        question = started(name, metric.sources, {"every": "1w"}, split=split).question
 
         assert set(check(sql_of(question)).tables) == {question.table}, name
         assert Question.from_query(question.to_link()) == question, name

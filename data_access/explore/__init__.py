@@ -16,7 +16,7 @@ from data_access.explore.question import (
 )
 from data_access.explore.refused import QueryRefused, QueryStopped
 from data_access.explore.running import Answer, Running, ask, close, start, warm
-from data_access.explore.starts import narrowed, started
+from data_access.explore.starts import Start, narrowed, started
 from data_access.explore.words import FUNCTIONS, Function
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "QueryStopped",
     "Question",
     "Running",
+    "Start",
     "ask",
     "close",
     "narrowed",

@@ -6,6 +6,7 @@ one's rows, percentiles stand at cumulative weights. It knows no data and no eng
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ from data_access.explore.question import (
     OPERATORS,
     WITHOUT_VALUE,
     key_of,
+    listed,
 )
 from data_access.explore.refused import QueryRefused
 from data_access.metadata import METADATA_COLUMN, is_key
@@ -160,10 +162,18 @@ def _condition(question: Question, one: Condition) -> str:
         return f"STRPOS({as_text}, {text(one.value)}) > 0"
     if one.operator in _COMPARED:
         return _compared(question, one, column)
-    value = _value(question, one, is_text=is_text)
-    if one.operator == "is":
-        return f"{column} = {value}"
-    return f"{column} IS DISTINCT FROM {value}"
+    return f"{column} {_equal(question, one, is_text=is_text)}"
+
+
+def _equal(question: Question, one: Condition, *, is_text: bool) -> str:
+    """Return "is", "is not" and "is one of" with their values."""
+    if one.operator == "any":
+        several = [replace(one, value=value) for value in listed(one.value)]
+        if not several:
+            raise _no_value(one, "values between commas")
+        return f"IN ({', '.join(_value(question, each, is_text=is_text) for each in several)})"
+    sign = "=" if one.operator == "is" else "IS DISTINCT FROM"
+    return f"{sign} {_value(question, one, is_text=is_text)}"
 
 
 def _bracketed(condition: str) -> str:

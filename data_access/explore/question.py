@@ -49,6 +49,7 @@ PICTURES: Final = (
 OPERATORS: Final = {
     "is": "is",
     "not": "is not",
+    "any": "is one of",
     "contains": "contains",
     "starts": "starts with",
     "gt": "is more than",
@@ -240,3 +241,13 @@ def key_of(name: str) -> str | None:
     """Return the metadata key a name like "metadata.ide" means, or None."""
     key = name.removeprefix(KEY_PREFIX)
     return key if key != name and is_key(key) else None
+
+
+def listed(value: str) -> list[str]:
+    """Return the values of "is one of": between commas."""
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def is_listable(value: str) -> bool:
+    """Tell whether a value can be one of several between commas."""
+    return bool(value) and "," not in value and value == value.strip()

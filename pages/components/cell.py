@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import polars as pl
 import streamlit as st
 
-from pages.components import charts, embed, exports, moments, tables, taken, text
+from pages.components import charts, embed, explore_cells, exports, moments, tables, taken, text
 from pages.components.boundary import alone
 from pages.components.load import spec
 from pages.components.marks import (
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from pages.components.view import View
 
-MENU: Final = ("Definition", "Rows", "Code", "Export", "Link")
+MENU: Final = ("Definition", "Rows", "Code", "Export", "Explore", "Link")
 _AGAIN: Final = "_again"
 _HEAD_PX: Final = 96  # title, subtitle and padding around a picture
 _EMPTY_PX: Final = 150  # nothing to see needs less room than something
@@ -319,7 +319,7 @@ def _menu(view: View, made: Cell, data: Data) -> None:
     if not popover.open:
         return
     with popover:
-        definition, rows, code, files, link = st.tabs(MENU)
+        definition, rows, code, files, questions, link = st.tabs(MENU)
         names = dict.fromkeys(one.metric for one in made.asks)
         specs = [found for found in map(spec, names) if found is not None]
         sample = _sample(view, made)
@@ -335,6 +335,8 @@ def _menu(view: View, made: Cell, data: Data) -> None:
                 st.code(one.code, language="python", height=360)
         with files:
             _files(view, made, data)
+        with questions:
+            explore_cells.offer(view, made.title, made.slug, made.asks, _again)
         with link:
             st.caption("Shows exactly this, today and next year.")
             st.code(f"{view.link}#{made.slug}", language=None, wrap_lines=True)

@@ -32,6 +32,7 @@ ONE: Final = (
 SEVERAL: Final = ("columns", "group", "if")
 _PREFIX: Final = f"{PAGE}."
 _NEXT: Final = "_explore_next"  # opened from somewhere else, in the run that follows
+_GO: Final = "_explore_go"
 _LAST: Final = "_explore_last"  # as it was when another page was opened
 _LONG: Final = "_explore_long"  # SQL that has no room in a link, by what the link has instead
 _AWAY: Final = "_explore_away"  # another page was looked at meanwhile
@@ -95,8 +96,17 @@ def change(**changes: Any) -> None:  # noqa: ANN401 - the fields of a Question
 
 
 def open_next(question: Question, *, said: str = "") -> None:
-    """Have the page show this when it is opened next; `marks.follow` goes there."""
+    """Go to the page with this question in the run that follows; to be called in a callback."""
     st.session_state[_NEXT] = (question, "", said)
+    st.session_state[_GO] = True
+
+
+def follow() -> None:
+    """Go to the page where `open_next` asked for it. The frame calls it: the filters come along."""
+    if st.session_state.pop(_GO, False):
+        question, _, _ = st.session_state[_NEXT]
+        # fields to come find their values in the URL; set otherwise, it would not get them
+        st.switch_page("explore.py", query_params=question.to_query())
 
 
 def left() -> None:

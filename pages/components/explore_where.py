@@ -13,7 +13,7 @@ import polars as pl
 import streamlit as st
 
 from data_access.explore import Condition, Question
-from data_access.explore.question import KEY_PREFIX, OPERATORS, VALUE_CHARS_MAX
+from data_access.explore.question import KEY_PREFIX, OPERATORS, VALUE_CHARS_MAX, listed
 from data_access.filters import DIMENSIONS
 from data_access.schema import SCHEMAS
 from pages.components import explore
@@ -128,6 +128,21 @@ def _value(view: View, row: _Row) -> None:
     """Draw the value's field: a list where its values are known, which others may be typed into."""
     known, value, changed = _known_values(view, row), row.draft.value, partial(_write, row.number)
     key = row.key("value")
+    if row.draft.operator == "any":
+        chosen = listed(value)
+        key = row.key("values")
+        st.session_state[key] = chosen
+        st.multiselect(
+            "Values",
+            list(dict.fromkeys([*known, *chosen])),
+            key=key,
+            on_change=changed,
+            accept_new_options=True,
+            placeholder="Choose or type",
+            label_visibility=row.labels,
+            width=360,
+        )
+        return
     if known:
         st.session_state[key] = value or None
         st.selectbox(
@@ -186,10 +201,12 @@ def _write(number: int) -> None:
         return
     before, row = drafts[number], _Row("", number, drafts[number])
     column = st.session_state.get(row.key("column")) or ""
+    operator = st.session_state.get(row.key("operator"), before.operator)
     said = st.session_state.get(row.key("value"), before.value)
+    if before.operator == "any":
+        said = ", ".join(one for one in st.session_state.get(row.key("values"), ()) if one)
     # another column has other values
     value = str(said or "").strip()[:VALUE_CHARS_MAX] if column == before.column else ""
-    operator = st.session_state.get(row.key("operator"), before.operator)
     drafts[number] = Condition(column, operator, value)
     _keep(drafts)
 
