@@ -607,7 +607,8 @@ from pathlib import Path
 import polars as pl
 from data_access.explore import child, sandbox
 sandbox.keep_small()
-assert sandbox.close_doors(child.readable(Path({copy!r})))
+if not sandbox.close_doors(child.readable(Path({copy!r}))):
+    sys.exit("no Landlock")
 for sql in (
     "SELECT * FROM read_csv('{file}')",
     "SELECT * FROM read_csv('/etc/passwd')",
@@ -639,8 +640,10 @@ def test_the_kernel_keeps_even_the_bare_engine_from_other_files(canary, demo):
     code = ESCAPED.format(root=str(ROOT), copy=str(demo / "columnar"), file=str(canary))
 
     run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
     )
+    if "no Landlock" in run.stderr:
+        pytest.skip("this kernel cannot keep a process from files: Linux 5.13 and later can")
 
     assert run.stdout.split() == ["no:", "True"] * 6 + ["True"]
 
