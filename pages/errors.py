@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.components import behind, charts, failures, groups, palette, pictures, sentences
 from pages.components.cell import ask, cell
-from pages.components.head import head, reading
+from pages.components.head import head, reading, section
 from pages.components.headline import headline
 from pages.components.view import current
 
@@ -89,5 +89,5 @@ cell(
 )
 
 # What exactly?
-st.header("One group, close up", anchor="group")
+section(view, "One group, close up", "group")
 failures.drill_down(view, chosen)

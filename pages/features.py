@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.components import feature_cells, feature_words, feature_worth, options
-from pages.components.head import head, reading
+from pages.components.head import head, reading, section
 from pages.components.headline import headline
 from pages.components.view import current
 
@@ -23,14 +23,14 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         everything=options.switch(PAGE, "all", "Combine all features, not tools alone"),
     )
 
-st.header("Which feature is used most, and by whom?", anchor="used")
+section(view, "Which feature is used most, and by whom?", "used")
 feature_cells.used(view, choices)
 
-st.header("Which tool fails most, and how are tools combined?", anchor="tools-and-combinations")
+section(view, "Which tool fails most, and how are tools combined?", "tools-and-combinations")
 feature_cells.working(view, choices)
 
-st.header("Do they help: are tokens saved, suggestions accepted, answers found?", anchor="helpful")
+section(view, "Do they help: are tokens saved, suggestions accepted, answers found?", "helpful")
 feature_cells.helpful(view, choices)
 
-st.header("Which features are worth building on?", anchor="worth")
+section(view, "Which features are worth building on?", "worth")
 feature_worth.cells(view)

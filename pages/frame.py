@@ -94,11 +94,12 @@ if slug is not None:
     st.stop()
 here = page.url_path or menu.PAGES[0].address
 marks.take()
-with st.sidebar, st.container(key="filters"):
-    place_of_views = st.container()
-    choice = filters.sidebar(known, now=now, today=today)
-    filters.own_choices()
-    place_of_link = st.container()
+with st.sidebar:
+    with st.container(key="filters"):
+        place_of_views = st.container()
+        choice = filters.sidebar(known, now=now, today=today)
+        filters.own_choices()
+        place_of_link = st.container()
     access.badge()
 options.begin()
 marks.follow()

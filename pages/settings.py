@@ -25,7 +25,7 @@ if here.trouble:
     notices.no_telemetry(here.trouble)
 
 # What is this, and who is let in?
-st.html(settings.as_list(settings.around(here, found), "This notebook"))
+st.html(settings.as_list(settings.around(here), "This notebook"))
 
 # What is in force?
 places = settings_places(here.home)

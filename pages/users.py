@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.components import charts, options, people, person, pictures, sentences
 from pages.components.cell import ask, cell
-from pages.components.head import head, reading
+from pages.components.head import head, reading, section
 from pages.components.headline import headline
 from pages.components.view import current
 
@@ -50,7 +50,7 @@ def everybody() -> None:
         )
 
     # Everybody, or those one looks for
-    st.header("Everybody", anchor="everybody")
+    section(view, "Everybody", "everybody")
     if may_list:
         with st.container(horizontal=True, vertical_alignment="bottom"):
             find = options.written(
@@ -82,7 +82,7 @@ def everybody() -> None:
         people.saver(view)
 
     # Groups of people by name
-    st.header("Segments", anchor="segments")
+    section(view, "Segments", "segments")
     st.caption(
         "People saved by name: a filter on every page. They are told from all history, whatever "
         "else is filtered."

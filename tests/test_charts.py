@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from datetime import date, datetime
+from itertools import combinations
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -169,8 +171,83 @@ def test_the_scale_of_a_grid_rises_and_jumps_over_its_middle():
 )
 def test_every_colour_stands_off_its_paper(place, paper):
     for name, colours in palette.COLOURS.items():
-        least = 2.9 if name == "quiet" else 3.0  # quiet is never the only mark
-        assert contrast(colours[place], paper) >= least, name
+        assert contrast(colours[place], paper) >= 3, name
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_and_their_faded_kin_read_on_every_ground(scheme):
+    theme = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text("utf-8"))["theme"]
+    paper, text = theme[scheme]["backgroundColor"], theme[scheme]["textColor"]
+    fields = (theme[scheme], theme[scheme]["sidebar"])
+    grounds = [
+        field[name] for field in fields for name in ("backgroundColor", "secondaryBackgroundColor")
+    ]
+
+    assert all(contrast(text, ground) >= 7 for ground in grounds)
+    assert contrast(faded(text, paper), paper) >= 4.5  # axis labels
+    for name in ("linkColor", "primaryColor", "redColor", "greenColor"):
+        assert contrast(theme[scheme][name], paper) >= 4.5, name
+
+
+def faded(text: str, paper: str, share: float = 0.6) -> str:
+    """Return the tone of text that is as transparent as Streamlit's secondary text."""
+    pairs = zip(channels(text), channels(paper), strict=True)
+    return "#" + "".join(f"{round((a * share + b * (1 - share)) * 255):02X}" for a, b in pairs)
+
+
+# what somebody without one kind of cones sees (Machado, Oliveira and Fernandes 2009, severity 1)
+BLIND = {
+    "protanopia": (
+        (0.152286, 1.052583, -0.204868),
+        (0.114503, 0.786281, 0.099216),
+        (-0.003882, -0.048116, 1.051998),
+    ),
+    "deuteranopia": (
+        (0.367322, 0.860646, -0.227968),
+        (0.280085, 0.672501, 0.047413),
+        (-0.011820, 0.042940, 0.968881),
+    ),
+    "tritanopia": (
+        (1.255528, -0.076749, -0.178779),
+        (-0.078411, 0.930809, 0.147602),
+        (0.004733, 0.691367, 0.303900),
+    ),
+}
+TOGETHER = (  # the colours that stand side by side in one picture
+    ("free", "trial", "paid", "enterprise"),
+    ("server", "extension", "web"),
+    ("harm", "ink", "quiet"),
+)
+APART = 10  # in CIELAB; 2.3 is just noticeable side by side
+
+
+@pytest.mark.parametrize("place", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize("kind", BLIND)
+def test_colours_of_one_picture_are_told_apart_by_everybody(kind, place):
+    for names in TOGETHER:
+        seen = [lab(BLIND[kind], palette.COLOURS[name][place]) for name in names]
+        for (one, a), (other, b) in combinations(zip(names, seen, strict=True), 2):
+            assert math.dist(a, b) >= APART, (one, other)
+
+
+def lab(matrix, colour: str) -> tuple[float, float, float]:
+    """Return where a colour lies in CIELAB for an eye that the matrix stands for."""
+    whole = [linear(part) for part in channels(colour)]
+    seen = [sum(a * b for a, b in zip(row, whole, strict=True)) for row in matrix]
+    red, green, blue = (min(max(part, 0), 1) for part in seen)
+    x = (0.4124 * red + 0.3576 * green + 0.1805 * blue) / 0.9505
+    y = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    z = (0.0193 * red + 0.1192 * green + 0.9505 * blue) / 1.089
+    fx, fy, fz = (t ** (1 / 3) if t > 0.008856 else 7.787 * t + 16 / 116 for t in (x, y, z))
+    return 116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)
+
+
+def channels(colour: str) -> list[float]:
+    return [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+
+
+def linear(part: float) -> float:
+    return part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4
 
 
 def contrast(one: str, other: str) -> float:
@@ -179,11 +256,8 @@ def contrast(one: str, other: str) -> float:
 
 
 def luminance(colour: str) -> float:
-    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    linear = [
-        part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
-    ]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    red, green, blue = (linear(part) for part in channels(colour))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def test_the_largest_series_come_first_and_nameless_ones_have_a_name():

@@ -141,7 +141,7 @@ def test_a_breakdown_is_a_table_of_groups(beta: Path, page: str, title: str):
     key = title.rpartition(" ")[2]
     app = run(page, **{f"{page}.by": key})
 
-    assert title in [one.value for one in app.subheader]
+    assert title in [one.value for one in app.header]
     [groups] = [one.value for one in app.dataframe if "group" in one.value.columns]
     assert groups["group"].to_list() == ["go" if key == "language" else "extension"]
 

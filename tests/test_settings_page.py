@@ -14,9 +14,11 @@ from streamlit.testing.v1 import AppTest
 
 import data_access
 from data_access import config
-from data_access.config import SignIn, in_force
+from data_access.config import Server, SignIn, in_force
 from data_access.keys import KEYS
 from pages.components import access, settings
+from pages.server.entry import Entry
+from pages.server.policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -175,7 +177,7 @@ def test_of_the_provider_its_host_is_shown_and_no_secret(page, home):
 
 def test_a_viewer_sees_no_names_no_paths_and_no_doors(page, home, monkeypatch):
     (home / "telemetry.toml").write_text('testers = ["somebody"]\n[sign_in]\nadmins = ["a@b.c"]\n')
-    monkeypatch.setattr(access, "role", lambda: "viewer")  # until somebody can sign in
+    monkeypatch.setattr(access, "_entry", lambda: Entry("v@b.c", "viewer", ""))
 
     app = page()
 
@@ -189,21 +191,20 @@ def test_a_viewer_sees_no_names_no_paths_and_no_doors(page, home, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("sign_in", "address", "provider", "says"),
+    ("found", "address", "provider", "says"),
     [
-        (SignIn(), "127.0.0.1", "", "Open to this machine only"),
-        (SignIn(), "::1", "", "Open to this machine only"),
-        (SignIn(), "localhost", "", "Open to this machine only"),
-        (SignIn(), "0.0.0.0", "id.org", "Everybody signs in, with id.org"),  # noqa: S104 - never opened
-        (SignIn(required=True), "127.0.0.1", "", "no provider is set up"),
-        (SignIn(required=False), "10.0.0.7", "", "Open to everybody who reaches 10.0.0.7"),
-        (SignIn(required=True, domains=("a", "b"), groups=("g",)), "", "x", "2 domains, 1 group"),
-        (SignIn(required=True), "", "x", "Nobody is listed"),
-        (SignIn(required=True, broken=("x",)), "", "x", "Nobody comes in until"),
+        (Policy(SignIn(), Server()), "127.0.0.1", "", "Open to this machine only"),
+        (Policy(SignIn(), Server()), "::1", "", "Open to this machine only"),
+        (Policy(SignIn(required=False), Server()), "10.0.0.7", "", "everybody who reaches it"),
+        (Policy(SignIn(required=True), Server()), "127.0.0.1", "id.org", "signs in with id.org."),
+        (Policy(SignIn(domains=("a", "b"), groups=("g",)), Server()), "", "", "2 domains, 1 group"),
+        (Policy(SignIn(required=True), Server()), "", "x", "Nobody is listed"),
+        (Policy(SignIn(required=True, broken=("x",)), Server()), "", "x", "until it is set up"),
+        (Policy(SignIn(required=True), Server(), missing=("x",)), "", "x", "until it is set up"),
     ],
 )
-def test_the_door_says_who_comes_in(sign_in, address, provider, says):
-    assert says in " ".join(settings.door(sign_in, address, provider))
+def test_the_door_says_who_comes_in(found, address, provider, says):
+    assert says in " ".join(settings.door(found, address, provider))
 
 
 def test_the_lines_to_copy_are_settings_that_are_accepted(home):

@@ -66,7 +66,7 @@ def test_a_person_in_the_link_has_a_page(full: Path):  # noqa: F811
     assert "On the tier **enterprise** since" in said
     assert "First seen 21 days ago" in said
     assert {"Tiers over time", "Sessions", "Latency felt", "Errors met", "Timeline"} <= {
-        one.value for one in app.subheader
+        one.value for one in [*app.header, *app.subheader]
     }
     kinds = {row[0] for row in table(app, "kind", "name")}
     assert kinds == {"event", "error", "trace"}

@@ -99,6 +99,7 @@ class Cell:
     compare: bool = False
     height: int = charts.HEIGHT
     stretch: Literal["content", "stretch"] = "content"  # the latter fills a frame of another page
+    is_below: bool = False  # a heading stands above it: its own is one level lower
     is_empty: Callable[[Data], bool] | None = None
     on_row: Callable[[pl.DataFrame, int], None] | None = None
     marks: Callable[[Data], Sequence[Mark]] | None = None
@@ -135,6 +136,7 @@ def cell(
         about, `at` which of them a clicked point is, `behind` who that is.
     """
     several = tuple(asks) if isinstance(asks, list) else (asks,)
+    more["is_below"] = bool(view.sections)
     made = Cell(title, several, draw, subtitle, alt, empty, **more)
     if view.only is not None:
         view.alone.slugs.append(made.slug)
@@ -167,7 +169,8 @@ def _cell(view: View, made: Cell) -> None:
     head = st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap=None
     )
-    head.subheader(made.title, anchor=made.slug, width="content")
+    write = head.subheader if made.is_below else head.header  # no level is left out
+    write(made.title, anchor=made.slug, width="content")
     menu = head.container(width="content", key=f"menu-{made.slug}")
     metric = made.asks[0].metric
     with alone(f"“{made.title}”"), view.recorder.timed(made.slug, metric) as timed:
@@ -356,7 +359,8 @@ def _rows(view: View, made: Cell, data: Data) -> None:
             f"{text.escaped(name)}: "
             + (shown if frame.height > tables.ROWS_MAX else text.some(frame.height, "row"))
         )
-        tables.rows(frame, timezone=view.timezone, alt=f"The rows behind {made.title}.")
+        which = f": {name}" if len(data.frames) > 1 else ""
+        tables.rows(frame, timezone=view.timezone, alt=f"The rows behind {made.title}{which}.")
 
 
 def _files(view: View, made: Cell, data: Data) -> None:

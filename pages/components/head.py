@@ -28,6 +28,12 @@ def head(view: View, question: str, counted: str) -> None:
         st.caption(f":material/filter_alt: Only {text.escaped(narrowed, most=400)}.")
 
 
+def section(view: View, title: str, anchor: str) -> None:
+    """Head the cells that follow: from here on their own titles are one level lower."""
+    st.header(title, anchor=anchor)
+    view.sections.append(title)
+
+
 def stage_notes(view: View, stage: str) -> None:
     """Say where the page's own stage cannot be told, or replaces the reader's."""
     if not view.facts.choices.get("stages"):

@@ -20,7 +20,7 @@ COLOURS: Final = {
     "trial": ("#7A5C37", "#8C6D46"),
     "harm": ("#B34700", "#D55E00"),
     "ink": ("#34495E", "#B8C7D6"),  # anything without a meaning of its own
-    "quiet": ("#8A97A3", "#6C7A87"),  # context: the rest, the other, the before
+    "quiet": ("#7F8C98", "#6C7A87"),  # context: the rest, the other, the before
 }
 SLOTS: Final = {name: f"#{number:06d}" for number, name in enumerate(COLOURS, start=1)}
 SEQUENTIAL: Final = tuple(f"#{number:06d}" for number in range(11, 21))

@@ -11,7 +11,7 @@ from data_access.metrics.person import KINDS
 from pages.components import charts, failures, options, people, people_charts, pictures, text
 from pages.components.boundary import alone
 from pages.components.cell import ask, cell
-from pages.components.head import reading
+from pages.components.head import reading, section
 from pages.components.headline import Number, headline
 from pages.components.tables import Table
 
@@ -205,7 +205,7 @@ def _trouble(view: View, user: str) -> None:
 
 
 def _timeline(view: View, user: str) -> None:
-    st.header("Everything, in order of time", anchor="timeline")
+    section(view, "Everything, in order of time", "timeline")
     with alone("The timeline's filters"):
         kinds, names, total, skip = _asked(view, user)
         cell(

@@ -6,7 +6,6 @@ It only reads. Secrets are never asked for: of the sign-in provider it names the
 from __future__ import annotations
 
 import html
-import ipaddress
 import json
 import platform
 from dataclasses import dataclass
@@ -24,15 +23,17 @@ from data_access.window import Window
 from pages.components import access, home, text
 from pages.components.load import measured
 from pages.components.recorder import RELEASE
+from pages.server import policy
+from pages.server.network import answers_here_only
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from data_access import Settings
-    from data_access.config import SignIn
     from data_access.keys import Key
     from pages.components.load import Facts
+    from pages.server.policy import Policy
 
 _KEY: Final = "_here"
 NAMES_MAX: Final = 50  # of one list: more are counted
@@ -51,7 +52,6 @@ TITLES: Final[dict[str, str]] = {
 }
 FOR_EVERYBODY: Final = ("", "thresholds", "limits")  # what a reader may want to know of a number
 _EXAMPLES: Final = {"day": "2026-10-05", "switch": "true", "names": '["a", "b"]'}
-_LOCAL: Final = "localhost"
 _MAY: Final = {
     "viewer": "sees the pages",
     "analyst": "sees the pages, explores and exports",
@@ -209,28 +209,22 @@ def files_of(here: Here) -> list[tuple[Path, str]]:
     ]
 
 
-def door(sign_in: SignIn, address: str, provider: str) -> list[str]:
+def door(found: Policy, address: str, provider: str) -> list[str]:
     """Say who can reach these pages: where the server answers, and who has to sign in."""
-    is_local = is_this_machine(address)
-    required = not is_local if sign_in.required is None else sign_in.required
-    if not required:
-        where = "this machine only" if is_local else f"everybody who reaches {address or 'it'}"
-        return [f"Open to {where}; nobody signs in."]
-    with_whom = f"with {provider}" if provider else "but no provider is set up, so nobody can"
-    lists = {"domain": sign_in.domains, "address": sign_in.addresses, "group": sign_in.groups}
+    if not found.is_on:
+        where = "this machine" if answers_here_only(address) else "everybody who reaches it"
+        return [f"Open to {where} only; nobody signs in."]
+    said = found.sign_in
+    lists = {"domain": said.domains, "address": said.addresses, "group": said.groups}
     plurals = {"domain": "domains", "address": "addresses", "group": "groups"}
     listed = [text.some(len(one), name, plurals[name]) for name, one in lists.items() if one]
     may = f"In come people of {text.listed(listed)}." if listed else "Nobody is listed."
-    broken = ["Nobody comes in until the mistakes in it are mended."] if sign_in.broken else []
-    return [f"Everybody signs in, {with_whom}.", may, *broken]
-
-
-def is_this_machine(address: str) -> bool:
-    """Tell whether a server at this address answers this machine alone."""
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return address == _LOCAL
+    wrong = "Nobody comes in until it is set up completely; the server's log says what is missing."
+    return [
+        f"Everybody signs in{' with ' * bool(provider)}{provider}.",
+        may,
+        *([wrong] if found.missing or said.broken else []),
+    ]
 
 
 def provider() -> str:
@@ -250,11 +244,11 @@ def reader() -> str:
     return f"{who or 'Whoever sits here'}: {role}, who {_MAY[role]}."
 
 
-def around(here: Here, found: Settings) -> list[tuple[str, list[str]]]:
+def around(here: Here) -> list[tuple[str, list[str]]]:
     """Return what is true beside the keys: the telemetry, the files, the door, the reader."""
-    facts = here.facts
+    facts, address = here.facts, st.get_option("server.address") or ""
     told = [
-        ("The door", door(found.sign_in, str(st.get_option("server.address") or ""), provider())),
+        ("The door", door(policy.current(here.home), str(address), provider())),
         ("You", [reader()]),
     ]
     if access.may("admin"):

@@ -11,7 +11,7 @@ CSS: Final = """<style>
 [data-testid="stCaptionContainer"] { opacity: .92; }
 /* a cell's header: title left, quiet menu right, nothing between it and the picture */
 [class*="st-key-cell-"] { gap: .4rem; }
-[class*="st-key-cell-"] h3 { padding: 0; }
+[class*="st-key-cell-"] :is(h2, h3) { padding: 0; font-size: 1.05rem; }
 [class*="st-key-menu-"] button { min-height: 1.6rem; padding: 0 .4rem; opacity: .75; }
 [class*="st-key-menu-"] button:hover, [class*="st-key-menu-"] button:focus-visible { opacity: 1; }
 [data-testid="stPopoverBody"] { width: min(680px, 94vw); max-width: 94vw; }
@@ -22,8 +22,32 @@ CSS: Final = """<style>
 }
 [data-testid="stMetricDelta"] { height: auto !important; font-size: .8rem; line-height: 1.25; }
 [data-testid="stMetricDelta"] { border-radius: 6px; }
-[data-testid="stMetric"] { padding: .7rem .8rem .5rem; }
-[data-testid="stMetric"] > div:first-child { padding: 0; }
+[data-testid="stVerticalBlock"]:has(> .stElementContainer > .stMetric) {
+  padding: .7rem .8rem .5rem; justify-content: space-between; }
+.bs-spark { height: 26px; margin-top: .3rem; background: currentColor; opacity: .7;
+  mask-size: 100% 100%; mask-repeat: no-repeat; print-color-adjust: exact; }
+/* a quiet button stays readable while it is pressed or open */
+button[kind="tertiary"]:is(:hover, :active, :focus, [aria-expanded="true"]) {
+  color: inherit !important; opacity: 1; }
+/* white words on what was chosen: the dark theme's blue is too light for them */
+[data-testid="stMultiSelect"] [data-tag] { background: light-dark(#005A8E, #1D5F8C); }
+/* code in the notebook's own hues: Streamlit's are too pale for small text on both grounds */
+[data-testid="stCode"] pre .token:is(.comment, .prolog, .doctype, .cdata, .punctuation) {
+  color: light-dark(#5A6671, #9AA7B3); }
+[data-testid="stCode"] pre .token:is(.keyword, .tag, .function, .class-name, .selector,
+  .property, .attr-name, .variable, .url) { color: light-dark(#005A8E, #7CC0EA); }
+[data-testid="stCode"] pre .token:is(.string, .char, .attr-value, .inserted) {
+  color: light-dark(#00664E, #2DBD92); }
+[data-testid="stCode"] pre .token:is(.number, .boolean, .constant, .symbol, .regex, .builtin) {
+  color: light-dark(#8A4176, #E0A3C6); }
+[data-testid="stCode"] pre .token:is(.operator, .entity, .decorator, .atrule, .important,
+  .deleted) { color: light-dark(#A04000, #F0925E); }
+/* where the keyboard is, also where Streamlit draws nothing */
+a:focus-visible, [data-testid="stMain"]:focus-visible, summary:focus-visible,
+button[kind="elementToolbar"]:focus-visible, [role="button"]:focus-visible,
+[role="option"]:focus-visible {
+  outline: 2px solid currentColor !important; outline-offset: 2px; }
+[data-testid="stMain"]:focus-visible, nav a:focus-visible { outline-offset: -3px !important; }
 .stAlert [data-testid="stAlertContainer"] { padding: .55rem .9rem; font-size: .92rem; }
 [class*="st-key-"][class*="-hidden"],
 [data-testid="stLayoutWrapper"]:has(> [class*="st-key-"][class*="-hidden"]) { display: none; }

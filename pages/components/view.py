@@ -56,6 +56,7 @@ class View:
     linker: Callable[[], str]  # the link to what is shown, with the choices made by then
     is_first_look: bool = True  # of this session at this page: only then do skeletons help
     recorder: Recorder = OFF  # writes down how this page is used, where that is wanted
+    sections: list[str] = field(default_factory=list, compare=False)  # headings above cells so far
     pending: list[Callable[[], None]] = field(default_factory=list, compare=False)
     rates: dict[Filters, dict[str, float | None]] = field(default_factory=dict, compare=False)
     only: str | None = None  # the one cell to show, where it stands alone in another page

@@ -12,8 +12,10 @@ from starlette.middleware import Middleware
 from pages.components import home
 from pages.server import files, plotly_js, start
 from pages.server.api import ApiFirst
+from pages.server.bundles import Bundles
 from pages.server.door import Door
 from pages.server.preview import LinkPreview
+from pages.server.shell import Shell
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -28,7 +30,13 @@ def routes() -> list[BaseRoute]:
 
 def middleware() -> list[Middleware]:
     """Return the middleware around all of them, the outermost first."""
-    return [Middleware(Door, routes=routes()), Middleware(ApiFirst), Middleware(LinkPreview)]
+    return [
+        Middleware(Door, routes=routes()),
+        Middleware(ApiFirst),
+        Middleware(LinkPreview),
+        Middleware(Shell),
+        Middleware(Bundles),
+    ]
 
 
 def refuse_unsafe() -> None:
