@@ -80,7 +80,7 @@ def test_a_stranger_reads_how_to_sign_in_and_nothing_else(signing):
     ("claims", "words"),
     [
         ({"email_verified": False}, "is not verified by your provider"),
-        ({"email": "eve@evil.org"}, "**eve@evil.org** is not among those who may come in"),
+        ({"email": "eve@evil.org"}, "`eve@evil.org` is not among those who may come in"),
         ({"email": "<b>*x*</b>@evil.org"}, "is not among those who may come in"),
         ({"email": None}, "did not say which e-mail address is yours"),
         ({"exp": time.time() - 5}, "Your session is over"),
@@ -90,8 +90,8 @@ def test_a_stranger_reads_how_to_sign_in_and_nothing_else(signing):
 def test_who_signed_in_and_may_not_come_in_reads_why(signing, claims, words):
     app = opened("ada@example.com", **claims)
 
-    assert words in said(app).replace("\\", "")
-    assert "<b>" not in said(app)
+    assert words in said(app)
+    assert "**" not in said(app)
     assert len(app.metric) == 0
 
 
@@ -102,7 +102,7 @@ def test_who_signed_in_and_may_not_come_in_reads_why(signing, claims, words):
 def test_the_sidebar_says_who_is_signed_in_as_what(signing, email, role):
     app = opened(email)
 
-    assert f"{email} · {role}" in said(app).replace("\\", "")
+    assert f"`{email}` {role}" in said(app)
     assert "Sign out" in [one.label for one in app.button]
     assert access.HERE_ONLY not in said(app)
 

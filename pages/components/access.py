@@ -103,14 +103,9 @@ def _sign_in(found: Policy, *, is_over: bool) -> None:
     if is_over:
         st.info("Your session is over. Sign in again to go on.", icon=":material/schedule:")
     st.markdown("How people use the product, and how it behaves. Sign in to see it.")
-    for number, name in enumerate(found.providers):
+    for name in found.providers:
         words = "Sign in" if name == policy.DEFAULT_PROVIDER else f"Sign in with {name.title()}"
-        st.button(
-            words,
-            type="secondary" if number else "primary",
-            key=f"sign-in-{name}",
-            on_click=partial(_go, name),
-        )
+        st.button(words, key=f"sign-in-{name}", on_click=partial(_go, name))
     st.caption(_who_may(found))
 
 
@@ -134,7 +129,7 @@ def _who_may(found: Policy) -> str:
 
 
 def _refused(entry: Entry) -> None:
-    address = f"**{text.escaped(entry.address)}**" if entry.address else "This account"
+    address = _as_it_is(entry.address) if entry.address else "This account"
     reasons = {
         "address": "Your provider did not say which e-mail address is yours.",
         "unverified": f"{address} is not verified by your provider. Verify it there, then sign in "
@@ -147,6 +142,11 @@ def _refused(entry: Entry) -> None:
     st.warning(reasons[entry.why], icon=":material/lock:")
     if entry.address or entry.why == "address":
         st.button("Sign out", on_click=st.logout, key="sign-out-gate")
+
+
+def _as_it_is(address: str) -> str:
+    """Return an address as markdown that makes no link of it."""
+    return f"`{text.plain(address).replace('`', '')}`"
 
 
 # --- in the sidebar ---------------------------------------------------------------------------
@@ -165,5 +165,5 @@ def badge() -> None:
         )
         return
     with st.container(horizontal=True, vertical_alignment="center", key="signed-in"):
-        st.caption(f"{text.escaped(entry.address)} · {entry.role}", width="stretch")
+        st.caption(f"{_as_it_is(entry.address)} {entry.role}", width="stretch")
         st.button("Sign out", type="tertiary", on_click=st.logout, key="sign-out")

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 OPEN_HERE: Final = ("_stcore/health", "_stcore/host-config")  # say nothing about the data
 CLOSED: Final = ("_stcore/agent",)  # answers programs without a browser; nobody needs it
 ADMINS: Final = ("_stcore/metrics", "_stcore/script-health-check")  # name what the app computes
-MEMBERS: Final = ("_stcore", "media", "component", "app/static")
+FILES: Final = ("media",)  # what one reader downloads
+MEMBERS: Final = ("_stcore", *FILES, "component", "app/static")
 TOKENS: Final = ("api", "metrics", "healthz", "readyz")  # the HTTP API, with tokens of its own
 LOGIN, LOGOUT, CALLBACK = "auth/login", "auth/logout", "oauth2callback"
 STREAM: Final = "_stcore/stream"
@@ -175,6 +176,10 @@ class Door:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(raw=message.setdefault("headers", []))
                 _come_back(scope, visit, headers)
+                if visit.policy.is_on and (
+                    _is_below(visit.path, FILES) or self._is_own_route(scope, visit.path)
+                ):
+                    headers.setdefault("cache-control", "private, no-store")  # in no shared cache
                 _guard(visit, headers)
                 message = {**message, "headers": headers.raw}
             await send(message)
@@ -194,8 +199,6 @@ def _guard(visit: Visit, headers: MutableHeaders) -> None:
     """Put the headers on that tell the browser what not to do with this answer."""
     for name, value in _headers(visit):
         headers.setdefault(name, value)
-    if visit.policy.is_on and _is_below(visit.path, MEMBERS[1:2]):
-        headers["cache-control"] = "private, no-store"  # no shared cache keeps somebody's download
     if visit.way.scheme == "https":
         made = [cookies.secured(one) for one in headers.getlist("set-cookie")]
         del headers["set-cookie"]
