@@ -393,6 +393,23 @@ def test_every_picture_is_drawn_of_hostile_names_and_gaps(picture):
     assert "<script>" not in found.figure.to_json()
 
 
+@pytest.mark.parametrize("picture", ["line", "area", "bar", "scatter", "heatmap"])
+def test_names_along_a_picture_are_no_html_and_no_slot_of_the_theme(picture):
+    frame = pl.DataFrame(
+        {
+            "along": ['<a href="https://evil.org">x</a>', "#000001", "#000002"],
+            "apart": ["a", "b", "b"],
+            "n": [1.0, 2.0, 3.0],
+        }
+    )
+
+    found = explore_charts.draw(frame, Plan(picture, "along", "n", "apart"), SQL, WINDOW)
+
+    along = [str(one) for trace in found.figure.data for one in trace.x]
+    assert "#\u200b000001" in along
+    assert not [one for one in along if "<" in one or "#0000" in one]
+
+
 def test_answers_kept_are_limited():
     kept, one = Answers(), ask_like(pl.DataFrame({"n": range(10)}))
     for number in range(ANSWERS_MAX + 5):

@@ -30,6 +30,8 @@ CALENDARS: Final = {"day": "1d", "week": "1w", "month": "1mo"}
 COUNTS: Final = ("count", "people", "sessions", "rows")  # a quiet day has none of these: zero
 _CLOCK: Final = ("weekday", "hour_of_day")  # whole numbers that are no quantity
 _WEEK: Final = ("weekday",)
+# Plotly reads a little HTML, and Streamlit slots of the theme (charts.label_of does the same)
+_MARKUP: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "#0000": "#\u200b0000"}
 _FEW: Final = 6  # values side by side in bars; more make a grid
 
 
@@ -245,11 +247,18 @@ def _as_text(name: str) -> pl.Expr:
     return said.alias(name)
 
 
+def _as_labels(frame: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Return text along an axis as Plotly shows it as it is; what differs stays different."""
+    if frame.schema[name] != pl.String:
+        return frame
+    return frame.with_columns(pl.col(name).str.replace_many(_MARKUP))
+
+
 def _over(frame: pl.DataFrame, plan: Plan, kind: str) -> Drawn:
     """Draw lines, areas or bars along a time, a number or a few names."""
     wide, labels, note = _spread(frame, plan)
     if not is_time(wide.schema[plan.x]):
-        wide = wide.with_columns(_as_text(plan.x))
+        wide = _as_labels(wide.with_columns(_as_text(plan.x)), plan.x)
     if plan.picture == "bar":
         figure = charts.columns(wide, labels, kind=kind, x=plan.x, stacked=kind == "count")
     else:
@@ -279,6 +288,7 @@ def _grid(frame: pl.DataFrame, plan: Plan, kind: str) -> Drawn:
     for name in (plan.x, plan.series):
         if not is_time(kept.schema[name]) and not kept.schema[name].is_numeric():
             kept = kept.with_columns(_as_text(name))
+    kept = _as_labels(kept, plan.x)
     rows = kept[plan.series].unique().sort().to_list()
     names = [_row_name(plan.series, one) for one in rows]
     figure = charts.heatmap(
@@ -306,7 +316,7 @@ def _row_name(column: str, value: object) -> str:
 
 def _dots(frame: pl.DataFrame, plan: Plan, kind: str) -> Drawn:
     """Draw a dot per row, in a colour and a shape per series."""
-    shown = frame.head(DOTS_MAX)
+    shown = _as_labels(frame.head(DOTS_MAX), plan.x)
     figure = charts.figure(height=charts.TALL)
     groups: list[tuple[str, pl.DataFrame]] = [(plan.y, shown)]
     if plan.series:
