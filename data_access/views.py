@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from data_access.database import connect
 from data_access.errors import DataUnavailable, Problem
 from data_access.home import Home, open_home
-from ingest.vocabulary import HISTORY_MAX, TEAM_FOLDER, VIEWS_FILE, VIEWS_SCHEMA
+from ingest.vocabulary import HISTORY_MAX, TEAM_FOLDER, VIEWS_FILE, VIEWS_SCHEMA, small
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -166,4 +166,4 @@ def _instant(text: str) -> datetime:
 
 
 def _person(who: str) -> str:
-    return " ".join(who.split()).casefold()
+    return small(" ".join(who.split()))

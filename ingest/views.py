@@ -25,6 +25,7 @@ from ingest.vocabulary import (
     VIEWS_BYTES_MAX,
     VIEWS_FILE,
     VIEWS_SCHEMA,
+    small,
 )
 
 if TYPE_CHECKING:
@@ -390,8 +391,11 @@ def _page(page: str) -> str:
 
 
 def _person(who: str) -> str:
-    """Return an address the one way it is compared. Cutting one would make two people the same."""
-    kept = one_line(who, WHO_CHARS_MAX + 1).casefold()
+    """Return an address the one way it is compared. Cutting one would make two people the same.
+
+    So would folding letters beyond ASCII: straße@ and strasse@ are two people's.
+    """
+    kept = small(one_line(who, WHO_CHARS_MAX + 1))
     if len(kept) > WHO_CHARS_MAX:
         raise TeamRefused(f"The address {kept[:20]!r}... is longer than any real one.")
     return kept

@@ -884,3 +884,8 @@ def _session(reader: _Reader, salt: bytes) -> Row:
         *(reader.text(name) for name in ("os", "ide", "extension_version", "mcp_version")),
     )
     return Row("sessions", values, tuple(reader.flags))
+
+
+def small(address: str) -> str:
+    """Return an address as it is compared: letters beyond ASCII are never folded into others."""
+    return "".join(one.lower() if one.isascii() else one for one in address)

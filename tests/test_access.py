@@ -12,7 +12,7 @@ import signing_in
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from data_access import notes, segments
+from data_access import notes, segments, views
 from ingest.team import add_note, save_segment
 from pages.components import access
 
@@ -203,3 +203,23 @@ def test_an_analyst_takes_back_their_own(signing):
 
     assert {one.text for one in notes(signing)} == {"new"}
     assert "old" not in segments(signing)
+
+
+SAVE = """
+import streamlit as st
+from pages.components import views
+here = views.Shown({home!r}, "errors", "span=7d", "span=custom", "7d", "")
+for name, value in (("name", "new"), ("words", ""), ("scope", "The team"), ("dates", "relative")):
+    st.session_state[f"_view_form-{{name}}"] = value
+views._save(here)
+"""
+
+
+@pytest.mark.parametrize(
+    ("email", "scope"), [("cleo@example.com", "personal"), ("ben@example.com", "team")]
+)
+def test_what_stands_in_everybodys_sidebar_is_an_analysts_to_save(signing, email, scope):
+    with page_script(email, SAVE.format(home=str(signing))):
+        pass
+
+    assert [one.scope for one in views(signing, who=email)] == [scope]

@@ -122,6 +122,21 @@ def test_a_team_view_is_changed_by_its_owner_or_an_admin(home):
     assert found.is_changed_by(BEN, is_admin=True)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("stra\u00dfe@example.com", "strasse@example.com"), ("\u212aay@e.org", "kay@e.org")],
+)
+def test_two_people_whose_addresses_only_look_alike_share_nothing(home, one, other):
+    kept = keep(home, who=one)
+    remember(home, "sql=1", who=one)
+
+    assert names(home, one.replace("e.", "E.")) == ["Paying"]
+    assert names(home, other) == []
+    assert history(home, who=other) == []
+    with pytest.raises(TeamRefused):
+        remove(home, kept.id, who=other)
+
+
 def test_a_view_somebody_changed_meanwhile_is_not_overwritten(home):
     ours = keep(home, "Ours", who=ANA, scope="team")
     change(home, ours.id, revision=1, who=BEN, is_admin=True, query="tier=free", now=LATER)

@@ -264,8 +264,8 @@ def _edit(active: SavedView, here: Shown) -> None:
             )
             st.radio(
                 "For",
-                list(SCOPES),
-                index=list(SCOPES.values()).index(active.scope),
+                list(_scopes()),
+                index=min(list(SCOPES.values()).index(active.scope), len(_scopes()) - 1),
                 key=f"{key}-scope",
                 horizontal=True,
             )
@@ -303,11 +303,11 @@ def _new(here: Shown) -> None:
         )
         st.radio(
             "For",
-            list(SCOPES),
+            list(_scopes()),
             index=0 if access.who() else 1,
             key=f"{_FORM}-scope",
             horizontal=True,
-            help=None if access.who() else "Nobody signs in here: whoever opens this sees both.",
+            help=_about_scopes(),
         )
         if here.span == "custom":
             st.caption(f"Its days stay as they are: {here.days}.")
@@ -324,6 +324,17 @@ def _new(here: Shown) -> None:
         st.form_submit_button("Save view", on_click=_save, args=(here,), type="primary")
 
 
+def _scopes() -> dict[str, str]:
+    """Return for whom the reader may save: what all see in their sidebar is not a viewer's."""
+    return SCOPES if access.may("write") else dict([next(iter(SCOPES.items()))])
+
+
+def _about_scopes() -> str | None:
+    if not access.may("write"):
+        return access.refusal("write")
+    return None if access.who() else "Nobody signs in here: whoever opens this sees both."
+
+
 # --- what is done ----------------------------------------------------------------------------
 
 
@@ -337,7 +348,7 @@ def _save(here: Shown) -> None:
             page=here.page,
             query=here.query(dates),
             who=access.who(),
-            scope=SCOPES[state[f"{_FORM}-scope"]],
+            scope=_scopes().get(state[f"{_FORM}-scope"], "personal"),
             description=state[f"{_FORM}-words"],
             dates=dates,
         )
@@ -379,7 +390,7 @@ def _edited(home: str, view_id: str, form: str) -> None:
             is_admin=access.may("admin"),
             name=state[f"{form}-name"],
             description=state[f"{form}-words"],
-            scope=SCOPES[state[f"{form}-scope"]],
+            scope=_scopes().get(state[f"{form}-scope"], "personal"),
         )
     except TeamRefused as error:
         _refused(error)
