@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -323,6 +324,34 @@ def test_a_cell_shows_its_definition_by_keyboard_and_exports_all_its_rows(page, 
     assert frame.height >= 28
     assert pl.read_parquet_metadata(path)["rows"] == str(frame.height)
     assert "2026-02-01" in download.value.suggested_filename
+
+
+def test_a_cell_is_taken_away_as_picture_and_notebooks_by_keyboard(page, app, tmp_path):
+    visit(page, f"{app}/retention?span=custom&from=2026-02-01&to=2026-02-28")
+    page.locator(".st-key-details-cohorts button").first.click()
+    page.get_by_role("tab", name="Export").click()
+
+    saved = {}
+    for name in ("PNG", "Jupyter", "marimo", "About the rows"):
+        with page.expect_download(timeout=SLOW_MS) as download:
+            page.get_by_role("button", name=name).focus()
+            page.keyboard.press("Enter")
+        saved[name] = tmp_path / download.value.suggested_filename
+        download.value.save_as(saved[name])
+
+    picture = saved["PNG"].read_bytes()
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n")
+    width, height = struct.unpack(">II", picture[16:24])
+    assert width == 2 * 1_000
+    assert height > 2 * 300
+    assert len(picture) > 20_000, "more than white paper"
+    expect(page.get_by_role("status").filter(has_text="Saved as")).to_be_visible()
+    book = json.loads(saved["Jupyter"].read_text())
+    assert "figure.add_heatmap(" in "".join("".join(one["source"]) for one in book["cells"])
+    compile(saved["marimo"].read_text(), "book.py", "exec")
+    about = json.loads(saved["About the rows"].read_text())
+    assert about["url"] == f"{saved['PNG'].stem}.csv"
+    assert "to=2026-02-28" in about["query"]
 
 
 def test_live_shows_an_event_written_to_the_log_without_a_reload(browser, tmp_path):

@@ -99,7 +99,7 @@ def story(  # noqa: PLR0917 - the cell, what it holds and what it says
         home=str(open_home(view.home).path),
         version=view.version,
         facts=words | {"Exported": view.now.isoformat(timespec="seconds")},
-        picture="" if drawn is None else redrawn.code(drawn, parts),
+        picture="" if drawn is None else redrawn.code(drawn, parts, view.timezone),
     )
 
 
@@ -165,5 +165,5 @@ def story_of_answer(  # noqa: PLR0917 - the question, its answer and what is sai
         home=str(open_home(view.home).path),
         version=view.version,
         facts=words | {"Exported": view.now.isoformat(timespec="seconds")},
-        picture="" if drawn is None else redrawn.code(drawn, parts),
+        picture="" if drawn is None else redrawn.code(drawn, parts, view.timezone),
     )
