@@ -153,7 +153,7 @@ def _story(
     facts = {key: about.facts[key] for key in ("query", "data_version", "data_as_of", "demo")}
     return notebook.Story(
         title=name,
-        words=(asked.metric.definition.partition("\n")[0], about.words),
+        words=(asked.metric.definition.partition("\n")[0], notebook.unlinked(about.words)),
         parts=(notebook.Part(name, name, frame, asked.options, asked.split),),
         filters=asked.filters,
         home=str(open_home(home).path),

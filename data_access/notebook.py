@@ -42,10 +42,12 @@ __all__ = [
     "cells_of",
     "to_ipynb",
     "to_marimo",
+    "unlinked",
 ]
 
 PYTHON: Final = ">=3.11"
 RUNNERS: Final = {"ipynb": ("ipykernel", "nbconvert"), "marimo": ("marimo",)}
+_LINKS: Final = re.compile(r"[\\`\[\]|$]")  # what begins more in markdown than emphasis
 _SHOWN: Final = ("polars", "plotly")  # every notebook computes and draws
 
 
@@ -161,6 +163,14 @@ def _markdown(value: str) -> str:
     return " ".join(one for one in words if not one.startswith(":material/"))
 
 
+def unlinked(value: str) -> str:
+    """Return text from the data in which markdown finds no image, link, code or table.
+
+    An image would tell its server who opened the notebook, before a cell of it is run.
+    """
+    return _LINKS.sub(r"\\\g<0>", " ".join(value.split()))
+
+
 def _name_of(words: str, taken: set[str]) -> str:
     """Return a variable for a frame, like no other name there is."""
     plain = "".join(one if one.isascii() and one.isalnum() else "_" for one in words.lower())
@@ -239,9 +249,11 @@ _SAME: Final = (
 
 
 def _opening(story: Story) -> str:
-    lines = [f"# {_markdown(story.title)}", *map(_markdown, story.words)]
+    lines = [f"# {_markdown(unlinked(story.title))}", *map(_markdown, story.words)]
     facts = "\n".join(
-        f"- {_markdown(name)}: {_markdown(value)}" for name, value in story.facts.items() if value
+        f"- {_markdown(name)}: {_markdown(unlinked(value))}"
+        for name, value in story.facts.items()
+        if value
     )
     return "\n\n".join([*lines, facts] if facts else lines)
 
@@ -408,7 +420,7 @@ def _filters_said(story: Story) -> str:
         f"{DIMENSIONS[name].query_name} {', '.join(values)}"
         for name, values in story.filters.chosen().items()
     )
-    narrowed = _markdown(chosen) if chosen else "nothing is filtered"
+    narrowed = _markdown(unlinked(chosen)) if chosen else "nothing is filtered"
     return f"{said}; {narrowed}. The window's end is the day after the last one."
 
 

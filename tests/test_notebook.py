@@ -285,6 +285,18 @@ def test_text_from_the_data_stays_text(text, beta):
     )
 
 
+def test_no_text_from_the_data_makes_a_notebook_ask_another_server(beta):
+    image = "![x](https://evil.org/x.png) [![y]][1] [1]: https://evil.org/y.png"
+    filters = Filters(WINDOW, projects=(image,))
+    told = story("kpis", beta, title=image, words=(), facts={"Link": image}, filters=filters)
+
+    book = nbformat.reads(notebook.to_ipynb(told).decode(), 4)
+
+    prose = "".join(cell.source for cell in book.cells if cell.cell_type == "markdown")
+    assert prose.count("evil.org/x.png") == 3
+    assert not re.search(r"(?<!\\)\[", prose)
+
+
 def test_every_metric_can_be_read_and_run_outside_its_module():
     """Its imports are complete: nothing postpones an annotation there."""
     for name, metric in METRICS.items():
