@@ -334,6 +334,23 @@ def test_an_etag_saves_asking_again_until_something_changes(home, load_lines):
     assert client("/api/kpi/all", headers={"If-None-Match": tag}).status == 200
 
 
+def test_more_names_than_a_page_has_rows_are_cut_to_the_most_frequent(home, load_lines):
+    at = "2026-02-01T10:00:00Z"
+    load_lines(
+        *(
+            {"event_name": f"e{n}", "user_id_hash": "u", "timestamp": at, "session_id": f"s{k}"}
+            for n in range(9)
+            for k in range(n + 1)
+        )
+    )
+    (home / "telemetry.toml").write_text("[limits]\napi_page_rows = 3", "utf-8")
+
+    told = Client(home).get("/api/telemetry/overview")
+
+    assert [row["event_name"] for row in told["data"]["what_changed"]] == ["e6", "e7", "e8"]
+    assert told["meta"]["cut"]["what_changed"] == 9
+
+
 # --- errors, page by page --------------------------------------------------------------------
 
 

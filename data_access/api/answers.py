@@ -74,6 +74,31 @@ def dicts(frame: pl.DataFrame) -> list[dict[str, Any]]:
     return frame.to_dicts()
 
 
+class Largest:
+    """Takes tables whose rows are names out of the data, which nobody limits, and cuts them.
+
+    What is left are the rows with most of something, in their own order; `cut` says how many there
+    are of each table that lost some.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self._most = reader.settings.limits.api_page_rows
+        self.cut: dict[str, int] = {}
+
+    def __call__(self, name: str, frame: pl.DataFrame, *, by: str) -> list[dict[str, Any]]:
+        """Return the rows of a table as JSON values, those with most `by` where there are many."""
+        if frame.height > self._most:
+            self.cut[name] = frame.height
+            frame = (
+                frame.with_row_index("_place")
+                .sort(by, "_place", descending=[True, False], nulls_last=True)
+                .head(self._most)
+                .sort("_place")
+                .drop("_place")
+            )
+        return dicts(frame)
+
+
 def counted(data: dict[str, Any]) -> int:
     """Return how many rows the tables of an answer have together."""
     return sum(len(value) for value in data.values() if isinstance(value, list))
@@ -109,6 +134,7 @@ def _kpis(reader: Reader, window: Window | None = None) -> dict[str, dict[str, A
 def overview(asking: Asking) -> Answer:
     """Answer with the cells of the Overview page."""
     reader = asking.reader
+    largest = Largest(reader)
     numbers = _kpis(reader)
     waits = dicts(reader.frame("latency", by=()))
     headline = {f"{one}_users": numbers[one]["value"] for one in ("dau", "wau", "mau")}
@@ -129,13 +155,16 @@ def overview(asking: Asking) -> Answer:
         "monthly_active": dicts(reader.frame("active_users", days=30)),
         "last_24_hours": dicts(reader.frame("hourly", window=reader.last_24_hours())),
         "events_by_channel": dicts(reader.frame("activity", by=("channel",))),
-        "what_changed": dicts(reader.frame("movers")),
-        "people_by_tier": dicts(reader.frame("tiers")),
-        "releases": dicts(reader.frame("releases")),
+        "what_changed": largest("what_changed", reader.frame("movers"), by="events"),
+        "people_by_tier": largest("people_by_tier", reader.frame("tiers"), by="events"),
+        "releases": largest("releases", reader.frame("releases"), by="events"),
         "incidents": dicts(reader.frame("incidents", **reader.incidents)),
     }
-    used = ("kpis", "sessions", "latency", "active_users", "hourly", "activity", "movers")
-    return Answer(data, (*used, "tiers", "releases", "incidents"), rows=counted(data))
+    used = (
+        *("kpis", "sessions", "latency", "active_users", "hourly", "activity", "movers"),
+        *("tiers", "releases", "incidents"),
+    )
+    return Answer(data, used, rows=counted(data), more={"cut": largest.cut})
 
 
 def _sessions(reader: Reader, named: float | None) -> float:
@@ -146,6 +175,7 @@ def _sessions(reader: Reader, named: float | None) -> float:
 def mcp_summary(asking: Asking) -> Answer:
     """Answer with what the server's tools do and bring: the Features page, and its channel."""
     reader = asking.reader
+    largest = Largest(reader)
     tools, savings = reader.frame("tools"), reader.frame("token_savings")
     accepted, searches = reader.frame("reference_acceptance"), reader.frame("rag")
     by_channel = reader.frame("activity", by=("channel",))
@@ -161,29 +191,31 @@ def mcp_summary(asking: Asking) -> Answer:
     data = {
         "headline": headline,
         "server_events_by_day": dicts(by_channel.filter(pl.col("channel") == SERVER)),
-        "tools": _tools(tools),
+        "tools": largest("tools", _most_called(tools), by="calls"),
         "token_savings_by_day": dicts(savings),
         "reference_acceptance_by_day": dicts(accepted),
         "searches_by_day": dicts(searches),
-        "ontology": dicts(reader.frame("ontology")),
+        "ontology": largest("ontology", reader.frame("ontology"), by="events"),
     }
     used = ("tools", "token_savings", "reference_acceptance", "rag", "activity", "ontology")
-    return Answer(data, used, rows=counted(data))
+    return Answer(data, used, rows=counted(data), more={"cut": largest.cut})
 
 
 def mcp_tools(asking: Asking) -> Answer:
     """Answer with the table of tools of the Features page, most called first."""
-    rows = _tools(asking.reader.frame("tools"))
-    return Answer(rows, ("tools",), rows=len(rows))
+    largest = Largest(asking.reader)
+    rows = largest("tools", _most_called(asking.reader.frame("tools")), by="calls")
+    return Answer(rows, ("tools",), rows=len(rows), more={"cut": largest.cut})
 
 
-def _tools(frame: pl.DataFrame) -> list[dict[str, Any]]:
-    return dicts(frame.sort("calls", "tool", descending=[True, False]))
+def _most_called(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.sort("calls", "tool", descending=[True, False])
 
 
 def extension_summary(asking: Asking) -> Answer:
     """Answer with the cells of the Extension page."""
     reader = asking.reader
+    largest = Largest(reader)
     weeks = reader.weeks()
     use = reader.frame("extension_sessions", every=None)
     failures = reader.frame("extension_failures")
@@ -206,7 +238,7 @@ def extension_summary(asking: Asking) -> Answer:
         "funnel": dicts(reader.frame("extension_funnel", window=weeks)),
         "newcomers_by_week": dicts(reader.frame("extension_activation", window=weeks)),
         "editors": dicts(editors),
-        "interactions": dicts(reader.frame("interactions")),
+        "interactions": largest("interactions", reader.frame("interactions"), by="events"),
         "code_insertions_by_day": dicts(reader.frame("code_insertions")),
         "context_switches_by_day": dicts(reader.frame("context_switches")),
         "session_lengths": dicts(reader.frame("session_lengths")),
@@ -223,7 +255,7 @@ def extension_summary(asking: Asking) -> Answer:
         last = weeks.end - timedelta(days=1)
         span = f"{weeks.start.isoformat()} to {last.isoformat()}"
         notes = (f"funnel and newcomers_by_week look at twelve weeks, {span}.",)
-    return Answer(data, used, rows=counted(data), notes=notes)
+    return Answer(data, used, rows=counted(data), more={"cut": largest.cut}, notes=notes)
 
 
 def user(asking: Asking) -> Answer:

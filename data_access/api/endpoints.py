@@ -82,7 +82,8 @@ _CUT: Final = {
     "cut": {
         "type": "object",
         "additionalProperties": WHOLE,
-        "description": "Tables that have more rows than `limit`, and how many they have.",
+        "description": "Tables that have more rows than may be told at once, and how many they "
+        "have; of names out of the data the most frequent are told.",
     }
 }
 _KPI_ROW: Final = {name: kind for name, kind in schemas.columns("kpis").items() if name != "kpi"}
@@ -142,7 +143,7 @@ def _telemetry(page_rows: int) -> tuple[Endpoint, ...]:
             "overview",
             "The Overview page: active people, sessions, errors, speed, what changed",
             "read",
-            envelope(_overview()),
+            envelope(_overview(), **_CUT),
             answers.overview,
             metrics=(
                 *("kpis", "active_users", "hourly", "activity", "movers", "tiers", "latency"),
@@ -154,7 +155,7 @@ def _telemetry(page_rows: int) -> tuple[Endpoint, ...]:
             "mcp_summary",
             "The MCP server: its tools, tokens saved, suggestions accepted, searches",
             "read",
-            envelope(_mcp()),
+            envelope(_mcp(), **_CUT),
             answers.mcp_summary,
             metrics=("tools", "token_savings", "reference_acceptance", "rag", "ontology"),
         ),
@@ -163,7 +164,7 @@ def _telemetry(page_rows: int) -> tuple[Endpoint, ...]:
             "mcp_tools",
             "The MCP server's tools, most called first",
             "read",
-            envelope(rows("tools")),
+            envelope(rows("tools"), **_CUT),
             answers.mcp_tools,
             metrics=("tools",),
         ),
@@ -172,7 +173,7 @@ def _telemetry(page_rows: int) -> tuple[Endpoint, ...]:
             "extension_summary",
             "The editor extension: installs, use, editors, interactions, failures",
             "read",
-            envelope(_extension()),
+            envelope(_extension(), **_CUT),
             answers.extension_summary,
             metrics=(
                 *("extension_installs", "extension_funnel", "extension_activation"),
