@@ -6,6 +6,7 @@ It runs first on every page and every change. The clock is read here, once, and 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import streamlit as st
@@ -117,9 +118,9 @@ def query(dates: str) -> str:
     return filters.query(choice, own, dates=dates)
 
 
-def link() -> str:
+def link(dates: str = "frozen") -> str:
     """Return the link to what is shown, the same today and next year."""
-    return f"{views.base()}/{here}?{query('frozen')}"
+    return f"{views.base()}/{here}?{query(dates)}"
 
 
 # 4. Show it, or say why not. How the notebook is set up is shown whatever the data.
@@ -148,6 +149,7 @@ view = View(
     complete=choice.complete and not choice.live,
     latest=choice.latest,
     linker=link,
+    mover=partial(link, "relative"),
     is_first_look=page.url_path not in seen,
     recorder=own_use,
 )

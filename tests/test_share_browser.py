@@ -332,3 +332,19 @@ def test_tab_and_preview_say_what_is_shown(page, app):
     assert "paid, extension" in page.title()
     go(page, "Errors")
     assert page.title().startswith("Errors - paid, extension")
+
+
+def test_the_menu_of_a_picture_has_the_html_that_shows_it_alone(page, browser, app):
+    visit(page, f"{app}/overview?span=28d&tier=paid")
+    page.get_by_role("button", name=re.compile("Details")).first.click()
+    page.get_by_role("tab", name="Link").click()
+    code = page.get_by_test_id("stCode").filter(has_text="<iframe")
+    expect(code).to_be_visible(timeout=SLOW_MS)
+    source = re.search(r'src="([^"]+)"', code.inner_text())[1]
+    address = source.replace("&amp;", "&")
+
+    assert address.startswith(f"{app}/overview?embed=true&cell=active-people&span=28d&tier=paid")
+    with opened(browser) as other:
+        other.goto(address)
+        expect(other.get_by_test_id("stPlotlyChart")).to_be_visible(timeout=SLOW_MS)
+        expect(other.get_by_text("only tier paid")).to_be_visible()

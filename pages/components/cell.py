@@ -344,11 +344,13 @@ def _menu(view: View, made: Cell, data: Data) -> None:
             st.caption("Shows exactly this, today and next year.")
             st.code(f"{view.link}#{made.slug}", language=None, wrap_lines=True)
             st.caption(
-                "Shows this picture alone, read-only, in another page. Which pages may do so is "
-                "`server.embed_origins` in telemetry.toml."
+                "Shows this picture alone, read-only, in another page; “last 28 days” moves on. "
+                "Which pages may do so is `server.embed_origins` in telemetry.toml."
             )
             st.code(
-                embed.snippet(view.link, made.slug, made.height), language="html", wrap_lines=True
+                embed.snippet(view.mover(), made.slug, made.height),
+                language="html",
+                wrap_lines=True,
             )
 
 

@@ -54,6 +54,7 @@ class View:
     complete: bool  # only days that are over are shown
     latest: datetime  # the end of the data's last hours: now, unless the data ends before
     linker: Callable[[], str]  # the link to what is shown, with the choices made by then
+    mover: Callable[[], str] = str  # the same, but a relative span stays relative
     is_first_look: bool = True  # of this session at this page: only then do skeletons help
     recorder: Recorder = OFF  # writes down how this page is used, where that is wanted
     sections: list[str] = field(default_factory=list, compare=False)  # headings above cells so far
