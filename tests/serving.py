@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 ROOT = Path(__file__).parent.parent
 START_S = 60
@@ -28,12 +28,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(home: Path, log: Path, *, base: str = "") -> Iterator[str]:
+def serving(home: Path, log: Path, *, base: str = "", options: Sequence[str] = ()) -> Iterator[str]:
     """Run the server over a home until left, under a base path if any; yield its address."""
     port = free_port()
     command = [sys.executable, "-m", "streamlit", "run", "app.py"]
     command += [f"--server.port={port}", "--server.headless=true"]
-    command += [f"--server.baseUrlPath={base}", "--", str(home)]
+    command += [f"--server.baseUrlPath={base}", *options, "--", str(home)]
     with log.open("wb") as out, subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out) as run:
         address = f"http://127.0.0.1:{port}" + (f"/{base}" if base else "")
         try:

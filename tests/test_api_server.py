@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
+import signing_in
 from serving import serving
 
 from data_access.api import endpoints
@@ -100,6 +101,24 @@ def test_a_path_under_api_is_never_a_page(address, token):
     ):
         status, headers, _ = get(address + path, token)
         assert (status, headers["content-type"]) == (404, "application/problem+json")
+
+
+def test_where_people_sign_in_a_token_is_still_what_opens_the_api(tmp_path):
+    home = tmp_path / "telemetry"
+    write_demo(home, events=1_000, days=30, seed=5, end=date(2026, 3, 1))
+    (home / "telemetry.toml").write_text('[sign_in]\nrequired = true\ndomains = ["a.example"]')
+    secret, _ = tokens.create(home, name="test", scopes=["read"], now=datetime.now(UTC))
+    secrets = tmp_path / "secrets.toml"
+    secrets.write_text(signing_in.secrets("https://idp.example.com", "http://127.0.0.1:8501"))
+
+    with serving(home, tmp_path / "log", options=[f"--secrets.files={secrets}"]) as address:
+        for path in ("/api/kpi/all", "/metrics", "/api/telemetry/export/csv"):
+            status, headers, _ = get(address + path)
+            assert (status, headers["content-type"]) == (401, "application/problem+json")
+        assert get(f"{address}/api/kpi/all", secret)[0] == 200
+        assert get(f"{address}/api/telemetry/export/csv", secret)[0] == 403
+        assert get(f"{address}/healthz")[0] == 200
+        assert get(f"{address}/_stcore/metrics", secret)[0] == 401
 
 
 def test_from_another_site_s_name_nothing_answers_and_says_so_as_json(address, token):
