@@ -263,7 +263,8 @@ def test_rows_that_are_not_in_the_copy_yet_are_seen(demo, load_lines, home):
 @pytest.mark.parametrize(
     ("sql", "what", "where"),
     [
-        ("SELECT x FROM events", "no such column", "x"),
+        ("SELECT ide FROM events", "no such column", "metadata.ide"),
+        ("SELECT durationms FROM events", "no such column", "duration_ms"),
         ("SELECT 1 FROM evnts", "no such table", "evnts"),
         ("SELECT MEDAIN(weight) FROM events", "MEDAIN", "MEDIAN"),
         ("DROP TABLE events", "Only SELECT", "DROP"),
@@ -316,3 +317,20 @@ def test_a_process_that_cannot_start_says_why(demo, monkeypatch):
 
     assert stopped.value.kind == "crashed"
     close()
+
+
+def test_a_metadata_key_is_a_number_where_one_is_needed(demo):
+    number = "TRY_CAST(metadata ->> 'top_k' AS DOUBLE)"
+    plain = asked(
+        demo,
+        "SELECT SUM(metadata.top_k) AS a, AVG(metadata['top_k']) AS b, COUNT(*) AS c, "
+        "MAX(metadata.top_k * 2 - 1) AS d FROM events WHERE metadata.top_k >= 5",
+    )
+    cast = asked(
+        demo,
+        f"SELECT SUM({number}) AS a, AVG({number}) AS b, COUNT(*) AS c, MAX({number} * 2 - 1) AS d "
+        f"FROM events WHERE {number} >= 5",
+    )
+
+    assert plain.rows() == cast.rows()
+    assert plain["c"].item() > 0

@@ -434,6 +434,7 @@ HOSTILE = {
 }
 # what is answered, because it says nothing but what anybody may know
 HARMLESS = {
+    "function metadata['a']",
     "TABLE events",
     "function @x",
     "function @@version",

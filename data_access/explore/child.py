@@ -6,6 +6,7 @@ and writes one reply to its standard output: a JSON header, then the answer as A
 
 from __future__ import annotations
 
+import difflib
 import io
 import json
 import os
@@ -27,6 +28,7 @@ from data_access.explore.checked import check
 from data_access.explore.frames import framed
 from data_access.explore.refused import FAILED, MEMORY, MOVED, SIZE, QueryRefused
 from data_access.explore.sandbox import Meter, close_doors, keep_small, limit
+from data_access.schema import SCHEMAS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +42,7 @@ SIZE_FORMAT: Final = "<Q"
 PART_BYTES: Final = 1024 * 1024
 PART: Final = struct.pack(SIZE_FORMAT, 2**64 - 1)  # in the place of the header's size
 ERROR_CHARS_MAX: Final = 600
+_NAMED: Final = re.compile(r'column "([^"]*)"')
 _SOURCES: Final = re.compile(r"(Parquet) SCAN \[(?:[^\]\n]*?)(?:\.\.\. (\d+) other sources)?\]")
 
 
@@ -213,13 +216,24 @@ def _failed(error: BaseException, checked: Checked) -> QueryRefused:
     if "memory" in said.lower() and "alloc" in said.lower():
         return QueryRefused("", kind=MEMORY)
     if isinstance(error, pl.exceptions.ColumnNotFoundError):
-        return QueryRefused(
-            "There is no such column:",
-            f"{said}.",
-            "The tables' columns are listed beside the query.",
-            kind=FAILED,
-        )
+        return _no_column(said)
     return QueryRefused("The query cannot be answered:", f"{said}.", "", kind=FAILED)
+
+
+def _no_column(said: str) -> QueryRefused:
+    found = _NAMED.search(said)
+    name = found[1] if found else ""
+    known = sorted({column for schema in SCHEMAS.values() for column in schema})
+    like = difflib.get_close_matches(name, known, 1)
+    if like and like[0] != name:  # it may be a column of another table
+        instead = f"Did you mean {like[0]}?"
+    elif name.isidentifier():
+        instead = f"A key of the metadata is written metadata.{name}; the columns are in the help."
+    else:
+        instead = "The columns are in the help."
+    return QueryRefused(
+        "There is no such column:", f"{name or said.partition(';')[0]}.", instead, kind=FAILED
+    )
 
 
 def _refused(error: QueryRefused) -> dict[str, Any]:

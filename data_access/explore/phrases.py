@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from sqlglot import exp
 
 from data_access.explore.nodes import only, refuse, refuse_function, refuse_node
+from data_access.explore.question import KEY_COLUMN
 from data_access.metadata import METADATA_COLUMN
 from data_access.window import known_timezone
 
@@ -38,6 +39,25 @@ def _column(printer: Printer, node: exp.Expr) -> str:
     return printer.column(node)
 
 
+_KEY: Final = re.compile(rf'(?:"[^"]*"\.)?"{KEY_COLUMN}[^"]*"')
+
+
+def _number_from(printer: Printer, node: exp.Expr | None) -> str:
+    """Return an expression; a metadata key, which is text, as the number it says."""
+    printed = printer.expression(node)
+    return f"TRY_CAST({printed} AS DOUBLE)" if _KEY.fullmatch(printed) else printed
+
+
+def _of_number(name: str) -> Callable[..., str]:
+    """Return how to print a function of one number."""
+
+    def call(printer: Printer, node: exp.Expr) -> str:
+        only(node, "this")
+        return f"{name}({_number_from(printer, node.this)})"
+
+    return call
+
+
 def _call(name: str, *parts: str, ignore: tuple[str, ...] = ()) -> Callable[..., str]:
     """Return how to print a function: its name, and the parts that are its arguments, in order."""
 
@@ -57,7 +77,36 @@ def _given(node: exp.Expr, parts: tuple[str, ...]) -> Iterator[exp.Expr]:
             yield value
 
 
-def _between(word: str, *, chain: bool = False) -> Callable[..., str]:
+def _reckoned(word: str, *, chain: bool = False) -> Callable[..., str]:
+    """Return how to print an operation on numbers."""
+    return _between(word, chain=chain, side=_number_from)
+
+
+def _compared(word: str) -> Callable[..., str]:
+    """Return how to print a comparison: with a number, a metadata key is one too."""
+    texts, numbers = _between(word), _between(word, side=_number_from)
+
+    def compared(printer: Printer, node: exp.Expr) -> str:
+        sides = (node.this, node.expression)
+        return (numbers if any(_is_number(one) for one in sides) else texts)(printer, node)
+
+    return compared
+
+
+def _is_number(node: exp.Expr | None) -> bool:
+    while isinstance(node, exp.Paren | exp.Neg):
+        node = node.this
+    arithmetic = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod)
+    return isinstance(node, arithmetic) or (isinstance(node, exp.Literal) and not node.is_string)
+
+
+def _print(printer: Printer, node: exp.Expr | None) -> str:
+    return printer.expression(node)
+
+
+def _between(
+    word: str, *, chain: bool = False, side: Callable[..., str] = _print
+) -> Callable[..., str]:
     """Return how to print an operation of two sides; a chain of the same one needs no brackets."""
 
     def operation(printer: Printer, node: exp.Expr) -> str:
@@ -69,7 +118,7 @@ def _between(word: str, *, chain: bool = False) -> Callable[..., str]:
                 sides.append(node.this)
                 break
             node = node.this
-        return f"({f' {word} '.join(printer.expression(one) for one in reversed(sides))})"
+        return f"({f' {word} '.join(side(printer, one) for one in reversed(sides))})"
 
     return operation
 
@@ -283,7 +332,9 @@ def _maybe_distinct(printer: Printer, node: exp.Expr) -> str:
 
 def _sum(printer: Printer, node: exp.Expr) -> str:
     only(node, "this")
-    return f"SUM({_maybe_distinct(printer, node.this)})"
+    if isinstance(node.this, exp.Distinct):
+        return f"SUM({_maybe_distinct(printer, node.this)})"
+    return f"SUM({_number_from(printer, node.this)})"
 
 
 def _count_if(printer: Printer, node: exp.Expr) -> str:
@@ -324,7 +375,7 @@ def _quantile_of(
 ) -> str:
     if not isinstance(share, exp.Literal) or not 0 <= _number(share) <= 1:
         refuse("The share has to be a number from 0 to 1:", node, f"Write {word}(column, 0.95).")
-    return f"{word}({printer.expression(of)}, {printer.expression(share)})"
+    return f"{word}({_number_from(printer, of)}, {printer.expression(share)})"
 
 
 def _number(node: exp.Literal) -> float:
@@ -364,17 +415,27 @@ def _filtered(printer: Printer, node: exp.Expr) -> str:
 
 
 def _window(printer: Printer, node: exp.Expr) -> str:
-    only(node, "this", "partition_by", "order", "spec", "over")
+    only(node, "this", "partition_by", "order", "spec", "over", "alias")
     if node.args.get("over") != "OVER" or type(node.this) not in _OVER:
         refuse("This cannot be told over other rows:", node, "See the help for what can.")
+    said = {part: node.args.get(part) for part in _OF_WINDOW}
+    if node.args.get("alias") is not None:
+        named = printer.scopes[-1].windows.get(node.args["alias"].name.lower())
+        if named is None:
+            refuse("There is no window of this name:", node, "Write WINDOW w AS (ORDER BY ...).")
+        only(named, "this", *_OF_WINDOW)
+        said = {part: said[part] or named.args.get(part) for part in _OF_WINDOW}
     parts = []
-    if node.args.get("partition_by"):
-        parts.append(f"PARTITION BY {printer.several(node.args['partition_by'])}")
-    if node.args.get("order") is not None:
-        parts.append(printer.order(node.args["order"]))
-    if node.args.get("spec") is not None:
-        parts.append(_frame(node.args["spec"]))
+    if said["partition_by"]:
+        parts.append(f"PARTITION BY {printer.several(said['partition_by'])}")
+    if said["order"] is not None:
+        parts.append(printer.order(said["order"]))
+    if said["spec"] is not None:
+        parts.append(_frame(said["spec"]))
     return f"{printer.expression(node.this)} OVER ({' '.join(parts)})"
+
+
+_OF_WINDOW: Final = ("partition_by", "order", "spec")
 
 
 def _frame(node: exp.Expr) -> str:
@@ -409,6 +470,37 @@ def _json_key(printer: Printer, node: exp.Expr) -> str:
     table = column.args.get("table")
     before = "" if table is None else f'"{printer.known_source(table)}".'
     return printer.key(str(parts[1].this), node, before)
+
+
+def _bracket(printer: Printer, node: exp.Expr) -> str:
+    """Print `metadata['ide']`, the other way to write a key."""
+    only(node, "this", "expressions")
+    key = _text_of(node.expressions[0]) if len(node.expressions) == 1 else None
+    column = node.this
+    if key is None or not isinstance(column, exp.Column) or column.name.lower() != METADATA_COLUMN:
+        refuse("Only metadata has keys:", node, "Write metadata ->> 'ide'.")
+    only(column, "this", "table")
+    table = column.args.get("table")
+    return printer.key(key, node, "" if table is None else f'"{printer.known_source(table)}".')
+
+
+_SECONDS: Final = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
+_MONTHS: Final = {"month": 1, "quarter": 3, "year": 12}
+
+
+def _difference(printer: Printer, node: exp.Expr) -> str:
+    """Print DATE_DIFF('day', a, b): how many days begin between the two."""
+    only(node, "this", "expression", "unit", "date_part_boundary")
+    unit = _unit(node.args.get("unit"), (*_SECONDS, *_MONTHS), node)
+    ends = [printer.expression(one) for one in (node.this, node.expression)]
+    if unit in _SECONDS:
+        last, first = (f"EXTRACT(epoch FROM DATE_TRUNC('{unit}', {one}))" for one in ends)
+        return f"CAST((({last} - {first}) / {_SECONDS[unit]}) AS BIGINT)"
+    months = f"(EXTRACT(month FROM {{}}) - 1) // {_MONTHS[unit]}"
+    last, first = (
+        f"(EXTRACT(year FROM {one}) * {12 // _MONTHS[unit]} + {months.format(one)})" for one in ends
+    )
+    return f"CAST(({last} - {first}) AS BIGINT)"
 
 
 def _anonymous(printer: Printer, node: exp.Expr) -> str:
@@ -466,7 +558,7 @@ def _paren(printer: Printer, node: exp.Expr) -> str:
 
 def _negative(printer: Printer, node: exp.Expr) -> str:
     only(node, "this")
-    return f"(- {printer.expression(node.this)})"
+    return f"(- {_number_from(printer, node.this)})"
 
 
 def _boolean(printer: Printer, node: exp.Expr) -> str:  # noqa: ARG001 - as all printers
@@ -481,13 +573,13 @@ _ANONYMOUS: Final = {"LOG1P": "LOG1P", "MEAN": "AVG"}
 _AGGREGATE_PRINTERS: Final[dict[type[exp.Expr], Callable[..., str]]] = {
     exp.Count: _count,
     exp.Sum: _sum,
-    exp.Avg: _call("AVG", "this"),
+    exp.Avg: _of_number("AVG"),
     exp.Min: _call("MIN", "this"),
     exp.Max: _call("MAX", "this"),
-    exp.Median: _call("MEDIAN", "this"),
-    exp.Stddev: _call("STDDEV", "this"),
-    exp.StddevSamp: _call("STDDEV", "this"),
-    exp.Variance: _call("VARIANCE", "this"),
+    exp.Median: _of_number("MEDIAN"),
+    exp.Stddev: _of_number("STDDEV"),
+    exp.StddevSamp: _of_number("STDDEV"),
+    exp.Variance: _of_number("VARIANCE"),
     exp.First: _call("FIRST", "this"),
     exp.Last: _call("LAST", "this"),
     exp.AnyValue: _call("FIRST", "this"),
@@ -522,19 +614,19 @@ PRINTERS: Final[dict[type[exp.Expr], Callable[..., str]]] = {
     exp.Not: _not,
     exp.And: _between("AND", chain=True),
     exp.Or: _between("OR", chain=True),
-    exp.Add: _between("+", chain=True),
-    exp.Sub: _between("-", chain=True),
-    exp.Mul: _between("*", chain=True),
-    exp.Div: _between("/"),
-    exp.IntDiv: _between("//"),
-    exp.Mod: _between("%"),
+    exp.Add: _reckoned("+", chain=True),
+    exp.Sub: _reckoned("-", chain=True),
+    exp.Mul: _reckoned("*", chain=True),
+    exp.Div: _reckoned("/"),
+    exp.IntDiv: _reckoned("//"),
+    exp.Mod: _reckoned("%"),
     exp.DPipe: _between("||", chain=True),
-    exp.EQ: _between("="),
-    exp.NEQ: _between("<>"),
-    exp.GT: _between(">"),
-    exp.GTE: _between(">="),
-    exp.LT: _between("<"),
-    exp.LTE: _between("<="),
+    exp.EQ: _compared("="),
+    exp.NEQ: _compared("<>"),
+    exp.GT: _compared(">"),
+    exp.GTE: _compared(">="),
+    exp.LT: _compared("<"),
+    exp.LTE: _compared("<="),
     exp.NullSafeEQ: _between("IS NOT DISTINCT FROM"),
     exp.NullSafeNEQ: _between("IS DISTINCT FROM"),
     exp.Is: _is,
@@ -563,6 +655,9 @@ PRINTERS: Final[dict[type[exp.Expr], Callable[..., str]]] = {
     exp.Window: _window,
     exp.JSONExtract: _json_key,
     exp.JSONExtractScalar: _json_key,
+    exp.Bracket: _bracket,
+    exp.DateDiff: _difference,
+    exp.TimeToUnix: _part("epoch"),
     exp.Anonymous: _anonymous,
     exp.TimestampTrunc: _truncated,
     exp.DateTrunc: _truncated,
@@ -603,15 +698,15 @@ PRINTERS: Final[dict[type[exp.Expr], Callable[..., str]]] = {
     exp.RegexpLike: _regexp,
     exp.RegexpILike: _regexp,
     exp.Round: _call("ROUND", "this", "decimals"),
-    exp.Abs: _call("ABS", "this"),
-    exp.Ceil: _call("CEIL", "this"),
-    exp.Floor: _call("FLOOR", "this"),
-    exp.Trunc: _call("TRUNC", "this"),
-    exp.Sign: _call("SIGN", "this"),
-    exp.Sqrt: _call("SQRT", "this"),
-    exp.Cbrt: _call("CBRT", "this"),
-    exp.Exp: _call("EXP", "this"),
-    exp.Ln: _call("LN", "this"),
+    exp.Abs: _of_number("ABS"),
+    exp.Ceil: _of_number("CEIL"),
+    exp.Floor: _of_number("FLOOR"),
+    exp.Trunc: _of_number("TRUNC"),
+    exp.Sign: _of_number("SIGN"),
+    exp.Sqrt: _of_number("SQRT"),
+    exp.Cbrt: _of_number("CBRT"),
+    exp.Exp: _of_number("EXP"),
+    exp.Ln: _of_number("LN"),
     exp.Log: _log,
     exp.Pow: _call("POW", "this", "expression"),
     exp.Pi: _call("PI"),

@@ -32,10 +32,11 @@ _JOINS: Final = ("", "INNER", "OUTER", "CROSS", "SEMI", "ANTI")
 
 @dataclass(slots=True)
 class _Scope:
-    """One SELECT's own: its sources by name (the table, or None), and the names it gives."""
+    """One SELECT's own: its sources by name (the table, or None), names it gives, windows."""
 
     sources: dict[str, str | None] = field(default_factory=dict)
     given: set[str] = field(default_factory=set)
+    windows: dict[str, exp.Expr] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -140,12 +141,13 @@ class Printer:
         only(
             node,
             *("with_", "expressions", "distinct", "from_", "joins", "where", "group", "having"),
-            *("qualify", "order", "limit", "offset"),
+            *("qualify", "windows", "order", "limit", "offset"),
         )
         first = self._with(node)
         self.scopes.append(_Scope())
         origin = self._from(node)
         scope = self.scopes[-1]
+        scope.windows = {one.name.lower(): one for one in node.args.get("windows") or []}
         scope.given |= {one.alias.lower() for one in node.expressions if isinstance(one, exp.Alias)}
         parts = [
             f"SELECT {self._distinct(node)}{self._items(node, outermost=outermost)}",
@@ -323,14 +325,22 @@ class Printer:
             clause = node.args.get(part)
             if clause is None:
                 continue
-            if not isinstance(clause, exp.Limit | exp.Offset):
-                refuse("This part of SQL is not available here:", clause, "Write LIMIT 10.")
-            only(clause, "expression")
-            number = clause.expression
+            number = self._number_of(clause)
             if not isinstance(number, exp.Literal) or not number.name.isdigit():
                 refuse(f"{word} takes a whole number:", clause, f"Write {word} 10.")
             parts.append(f"{word} {self.expression(number)}")
         return "".join(f" {part}" for part in parts)
+
+    def _number_of(self, node: exp.Expr) -> object:
+        """Return the number of a LIMIT, an OFFSET or a FETCH FIRST 10 ROWS ONLY."""
+        if not isinstance(node, exp.Fetch):
+            only(node, "expression")
+            return node.expression
+        only(node, "direction", "count", "limit_options")
+        options = node.args.get("limit_options")
+        if options is not None:
+            only(options, "rows")
+        return node.args.get("count")
 
     def order(self, node: exp.Expr) -> str:
         """Return ORDER BY with what is null last, unless the query says otherwise."""

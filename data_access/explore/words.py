@@ -58,6 +58,12 @@ _GROUPS: Final[dict[str, tuple[tuple[str, str, str], ...]]] = {
         ("STRPTIME", "STRPTIME('2026-01-31', '%Y-%m-%d')", "text as a time"),
         ("INTERVAL", "timestamp - INTERVAL '7 days'", "a length of time to add or take away"),
         ("AT TIME ZONE", "timestamp AT TIME ZONE 'Europe/Berlin'", "the clock of a place"),
+        (
+            "DATE_DIFF",
+            "DATE_DIFF('day', timestamp, NOW())",
+            "how many days, weeks, ... begin between two times",
+        ),
+        ("EPOCH", "EPOCH(timestamp)", "seconds since 1970"),
         ("CURRENT_DATE", "CURRENT_DATE", "today, in the page's timezone"),
         ("NOW", "NOW()", "this moment"),
     ),

@@ -112,3 +112,9 @@ SELECT COUNT(*) FROM events;
 SELECT "event_name" AS "What it was", COUNT(*) AS "how often" FROM "events" GROUP BY "event_name"
 SELECT e1.event_name, e2.event_name AS next FROM events e1 JOIN events e2 ON e1.event_id = e2.event_id
 SELECT user_tier, ROUND(AVG(CASE WHEN result = 'success' THEN 1 ELSE 0 END), 3) FROM events GROUP BY user_tier
+SELECT DATE_DIFF('day', TIMESTAMP '2026-05-01 23:00:00', timestamp), DATE_DIFF('hour', TIMESTAMP '2026-05-01 23:30:00', timestamp) FROM events
+SELECT DATE_DIFF('month', DATE '2025-11-30', timestamp), DATE_DIFF('year', DATE '2024-12-31', timestamp), DATE_DIFF('quarter', DATE '2025-12-31', timestamp) FROM events
+SELECT EPOCH(timestamp) FROM events
+SELECT event_id, FIRST_VALUE(event_id) OVER w, SUM(weight) OVER (w ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM events WINDOW w AS (PARTITION BY user_id_hash ORDER BY timestamp, event_id)
+SELECT event_name FROM events ORDER BY timestamp, event_id FETCH FIRST 3 ROWS ONLY
+SELECT timestamp - INTERVAL '1 day', timestamp + INTERVAL '2 hours' FROM events
