@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import signing_in
+from raw_page import refused
 from streamlit import config
 
 from data_access.config import Server, SignIn
@@ -223,3 +224,7 @@ def test_another_address_of_this_machine_is_its_own(address, home, port, tmp_pat
     with signing_in.serving(home, port, log, f"--server.address={address}", host=host) as app:
         assert signing_in.get(f"{app}/").status == 200
         assert signing_in.get(f"{app}/", Host="evil.org").status == 403
+        assert signing_in.get(f"{app}/", X_Forwarded_For="8.8.8.8:1234").status == 403
+        assert refused(app) == 101
+        assert refused(app, origin="http://evil.org") == 403
+        assert refused(app, origin="http://localhost:3000") == 403
