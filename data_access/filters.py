@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 STAGES: Final = ("closed-beta", "open-beta")
 SPANS: Final = ("24h", "7d", "28d", "90d", "week", "month", "custom")
 SPAN_DEFAULT: Final = "28d"
+YEARS: Final = range(1900, 9_000)  # of days and instants in a link
 VALUES_MAX: Final = 200  # values of one dimension in a link; more is a mistake or an attack
 VALUE_CHARS_MAX: Final = 200
 QUERY_CHARS_MAX: Final = 20_000
@@ -319,7 +320,7 @@ def _window(
         span = "custom" if first and last else SPAN_DEFAULT
     if span == "custom":
         try:
-            days = sorted((date.fromisoformat(first or ""), date.fromisoformat(last or "")))
+            days = sorted((_day(first or ""), _day(last or "")))
             return Window(
                 days[0],
                 days[1] + timedelta(days=1),
@@ -338,15 +339,27 @@ def _window(
     return span_window(span, today, until or now, timezone=timezone, week_starts_on=week_starts_on)
 
 
+def _day(text: str) -> date:
+    """Return a day whose weeks and period before lie in the calendar too."""
+    day = date.fromisoformat(text)
+    if day.year not in YEARS:
+        raise OverflowError(text)
+    return day
+
+
 def _instant(text: str | None, notes: list[str]) -> datetime | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        read = datetime.fromisoformat(text)
+        moment = (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         notes.append("Ignored `until` in the link: it is not an instant.")
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if moment.year not in YEARS:
+        notes.append("Ignored `until` in the link: no telemetry is of that year.")
+        return None
+    return moment
 
 
 def span_window(

@@ -639,6 +639,8 @@ def test_no_more_clients_are_remembered_than_the_limit():
         ("where=ide", "where", "key:value"),
         ("span=7d&span=28d", "span", "Give it once"),
         ("week_starts_on=friday", "week_starts_on", "monday, sunday"),
+        ("span=24h&until=9999-12-31T23:59:59Z", "", "until"),
+        ("from=0001-01-02&to=0001-01-03", "", "calendar"),
         ("tier=" + "x" * 201, "tier", "1 to 200"),
         ("&".join(f"event=e{n}" for n in range(201)), "event", "at most 200"),
         ("a[b]=c", "a[b]", "no parameter"),
