@@ -42,6 +42,18 @@ SIZE_FORMAT: Final = "<Q"
 PART_BYTES: Final = 1024 * 1024
 PART: Final = struct.pack(SIZE_FORMAT, 2**64 - 1)  # in the place of the header's size
 ERROR_CHARS_MAX: Final = 600
+# what to do about what the engine says, by a part of its words
+_INSTEAD: Final = (
+    ("GROUP BY", "Name it in GROUP BY, or take a count, a sum, a minimum of it."),
+    ("ambiguous", "Write the table's name before the column's."),
+    ("no column named", "The columns are in the help."),
+    ("conversion", "TRY_CAST gives null where that cannot be."),
+    ("dtype", "CAST it to the type that is needed."),
+    ("cannot compare", "CAST one of them to the type of the other."),
+    ("regex", "Make the pattern simpler."),
+    ("column", "Compare the names with those in the help."),
+)
+_OTHERWISE: Final = "Write it another way: the help has an example of each function."
 _NAMED: Final = re.compile(r'column "([^"]*)"')
 _SOURCES: Final = re.compile(r"(Parquet) SCAN \[(?:[^\]\n]*?)(?:\.\.\. (\d+) other sources)?\]")
 
@@ -217,7 +229,8 @@ def _failed(error: BaseException, checked: Checked) -> QueryRefused:
         return QueryRefused("", kind=MEMORY)
     if isinstance(error, pl.exceptions.ColumnNotFoundError):
         return _no_column(said)
-    return QueryRefused("The query cannot be answered:", f"{said}.", "", kind=FAILED)
+    instead = next((words for needle, words in _INSTEAD if needle in said), _OTHERWISE)
+    return QueryRefused("The query cannot be answered:", f"{said}.", instead, kind=FAILED)
 
 
 def _no_column(said: str) -> QueryRefused:
