@@ -371,6 +371,11 @@ def _files(view: View, made: Cell, data: Data) -> None:
     drawn = None if empty else made.draw(data)
     figure = None if isinstance(drawn, tables.Table) else drawn
     words, about = (subtitle, _words(made.note, data) or ""), taken.about(view, made)
+    shown = figure
+    if figure is not None and moments.time_axis(figure):
+        again = made.draw(data)  # marked for the picture; a notebook draws the numbers alone
+        if not isinstance(again, tables.Table):
+            shown = moments.annotated(again, moments.of(view))
     exports.files(
         frame,
         about,
@@ -378,6 +383,6 @@ def _files(view: View, made: Cell, data: Data) -> None:
         key=made.slug,
         limit=view.facts.settings.limits.export_rows,
         story=partial(taken.story, view, made, data, about, words, figure),
-        figure=figure,
+        figure=shown,
         subtitle=subtitle,
     )

@@ -28,9 +28,12 @@ SCALE: Final = 2  # sharp on paper and on dense screens
 LINE_CHARS: Final = 125
 _TITLE_PX: Final = 34
 _LINE_PX: Final = 17
-_FOOT_PX: Final = 46
+_TICKS_PX: Final = 46  # dates take two lines
+_TOP_AXIS_PX: Final = 44  # its labels and its name
+_FOOT_PX: Final = 26
 _ESCAPED: Final = re.compile(r"\\([\\`*_{}\[\]()#+\-.!|<>~$:&@^=])")
 _ICON: Final = re.compile(r":material/[a-z_]+:\s*")
+_SLOT: Final = re.compile(r"#0000\d\d\b")  # by itself, or in the markup of a label
 _FONT: Final = "Source Sans, Source Sans Pro, Helvetica, Arial, sans-serif"
 
 
@@ -57,15 +60,24 @@ def as_picture(drawn: go.Figure, about: About, subtitle: str) -> dict[str, Any]:
     layout = figure["layout"]
     layout.pop("template", None)
     said = textwrap.wrap(_plain(subtitle), LINE_CHARS)
-    top = _TITLE_PX + _LINE_PX * len(said)
+    above_axis = any(
+        isinstance(axis, dict) and axis.get("side") == "top" for axis in layout.values()
+    )
+    top = _TITLE_PX + _LINE_PX * len(said) + (_TOP_AXIS_PX if above_axis else 0)
     margin = layout.get("margin", {})
-    above, below = margin.get("t", 10) + top + 12, margin.get("b", 4) + _FOOT_PX
-    height = layout.get("height", 360) + top + 12 + _FOOT_PX
+    above, below = margin.get("t", 10) + top + 12, max(margin.get("b", 0), _TICKS_PX) + _FOOT_PX
+    height = layout.get("height", 360) + top + 12 + _TICKS_PX + _FOOT_PX
     words = "<br>".join(map(html.escape, said))
     layout |= {
         "width": WIDTH_PX,
         "height": height,
-        "margin": {**margin, "t": above, "b": below, "l": max(margin.get("l", 0), 24), "r": 24},
+        "margin": {
+            **margin,
+            "t": above,
+            "b": below,
+            "l": max(margin.get("l", 0), 24),
+            "r": max(margin.get("r", 0), 24),
+        },
         "paper_bgcolor": "#FFFFFF",
         "plot_bgcolor": "#FFFFFF",
         "font": {"family": _FONT, "color": "#1B242D", "size": 13},
@@ -107,7 +119,9 @@ def _light(value: Any) -> Any:  # noqa: ANN401 - any JSON
         return {name: _light(one) for name, one in value.items()}
     if isinstance(value, list):
         return [_light(one) for one in value]
-    return palette.LIGHT.get(value, value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return _SLOT.sub(lambda found: palette.LIGHT.get(found[0], found[0]), value)
 
 
 def _plain(markdown: str) -> str:
@@ -116,7 +130,7 @@ def _plain(markdown: str) -> str:
 
 
 _HTML: Final = """
-<button type="button"><span aria-hidden="true">&#128247;&#xFE0E;</span> PNG</button>
+<button type="button">PNG</button>
 <span role="status"></span>
 """
 
