@@ -86,7 +86,7 @@ def answered(said: DeltaGenerator, place: DeltaGenerator, question: Question) ->
     """Ask, and draw the answer where it belongs; what there is to say stands by the question."""
     with place, alone("The answer"):
         asked = explore_run.asked_of(view, question)
-        found = explore_run.outcome(asked, view.version, live=not view.complete)
+        found = explore_run.outcome(asked, view.version, live=bool(st.session_state.get("live")))
         if found is None:
             with said:
                 explore_run.waiting(limits.query_seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -71,11 +72,12 @@ def refused(error: QueryRefused) -> None:
 def result(view: View, question: Question, found: Outcome, answer: Answer) -> None:
     """Draw an answer."""
     frame, plan = answer.frame, explore_charts.planned(answer.frame, question)
+    auto = explore_charts.planned(frame, replace(question, picture="auto")).picture
     _account(view, found, answer)
     with st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"
     ):
-        shown = _shown_as(plan)
+        shown = _shown_as(plan, auto)
         _details(view, question, answer)
     if frame.is_empty():
         _nothing(view, question)
@@ -84,7 +86,7 @@ def result(view: View, question: Question, found: Outcome, answer: Answer) -> No
     elif shown == "Table":
         _table(view, question, frame)
     else:
-        _chart(view, question, frame, plan)
+        _chart(view, question, frame, plan, auto)
 
 
 def _account(view: View, found: Outcome, answer: Answer) -> None:
@@ -122,7 +124,7 @@ def _nothing(view: View, question: Question) -> None:
 # --- as what ---------------------------------------------------------------------------------
 
 
-def _shown_as(plan: Plan) -> str:
+def _shown_as(plan: Plan, auto: str) -> str:
     """Offer the three ways to look at an answer; which one is in the link."""
     here = SHOWN_AS.get(plan.picture, SHOWN[0])
     st.session_state["_x-shown"] = here
@@ -131,16 +133,17 @@ def _shown_as(plan: Plan) -> str:
         SHOWN,
         key="_x-shown",
         required=True,
-        on_change=_set_shown,
+        on_change=partial(_set_shown, auto),
         label_visibility="collapsed",
     )
     return here
 
 
-def _set_shown() -> None:
-    shown = st.session_state["_x-shown"]
+def _set_shown(auto: str) -> None:
+    """Show the answer in another way; a chart is the one that fits, or bars where none does."""
     named = {label: picture for picture, label in SHOWN_AS.items()}
-    explore.change(picture=named.get(shown, "bar" if shown else "auto"))
+    chart = "bar" if auto in SHOWN_AS else "auto"
+    explore.change(picture=named.get(st.session_state["_x-shown"], chart))
 
 
 def _table(view: View, question: Question, frame: pl.DataFrame) -> None:
@@ -186,11 +189,11 @@ def _has_fractions(values: pl.Series) -> bool:
 # --- the chart -------------------------------------------------------------------------------
 
 
-def _chart(view: View, question: Question, frame: pl.DataFrame, plan: Plan) -> None:
+def _chart(view: View, question: Question, frame: pl.DataFrame, plan: Plan, auto: str) -> None:
     keys = explore_charts.keys_of(frame, question)
     values = explore_charts.values_of(frame, question)
     with st.container(horizontal=True, vertical_alignment="bottom", key="explore-picture"):
-        _choice("Picture", "picture", plan.picture, {"auto": _AUTO, **words.PICTURES}, question)
+        _picture(question, auto)
         if plan.picture != "number":
             along = [*keys, *[name for name in values if name != plan.y]]
             _columns("Along", "x", plan.x, along)
@@ -224,19 +227,17 @@ def _below(question: Question, plan: Plan, view: View) -> str:
     return f"{said}; times are {text.escaped(view.timezone)}"
 
 
-def _choice(label: str, name: str, here: str, offered: dict[str, str], question: Question) -> None:
-    value = question.picture if question.picture in offered else here
-    st.session_state[f"_x-{name}"] = value if value in offered else "auto"
+def _picture(question: Question, auto: str) -> None:
+    """Offer the kinds of chart; the first is whichever fits."""
+    fits = words.PICTURES.get(auto, "").lower()
+    offered = {"auto": f"{_AUTO}: {fits}" if fits else _AUTO, **words.PICTURES}
+    st.session_state["_x-picture"] = question.picture if question.picture in offered else "auto"
     st.selectbox(
-        label,
+        "Picture",
         list(offered),
-        format_func=lambda one: (
-            f"{_AUTO}: {offered[here].lower()}"
-            if one == "auto" and here in offered
-            else offered[one]
-        ),
-        key=f"_x-{name}",
-        on_change=partial(_set, name),
+        format_func=offered.__getitem__,
+        key="_x-picture",
+        on_change=partial(_set, "picture"),
         width=160,
     )
 
@@ -319,7 +320,8 @@ def _pivot(view: View, question: Question, frame: pl.DataFrame, plan: Plan) -> N
 def _with_totals(wide: pl.DataFrame, rows: str) -> pl.DataFrame:
     """Return the table with the sum of each row; the pictures' own numbers stay as they are."""
     numbers = [name for name in wide.columns if name != rows]
-    return wide.with_columns(pl.sum_horizontal(numbers).alias("Total"))
+    total = "Total" if "Total" not in wide.columns else "Total of all"
+    return wide.with_columns(pl.sum_horizontal(numbers).alias(total))
 
 
 # --- beside it -------------------------------------------------------------------------------
