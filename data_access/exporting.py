@@ -106,6 +106,7 @@ def run(chosen: argparse.Namespace, *, now: datetime) -> int:
         return 0
     written = export.write(frame, path, ending, about, limit=limit, progress=bar.of("writing"))
     bar.end()
+    print(path)  # noqa: T201 - what a script wants to know
     _say(f"{path}: {written.said}.")
     for note in written.notes if written.is_complete else written.notes[1:]:
         _say(f"note: {note}.")
@@ -171,6 +172,7 @@ def _notebook(kind: notebook.Kind, story: notebook.Story, path: Path | None) -> 
         sys.stdout.buffer.write(made)
         return 0
     export.write_bytes(path, made)
+    print(path)  # noqa: T201 - as above
     _say(f"{path}: a notebook of {kind.label}, with what it needs in its header.")
     return 0
 

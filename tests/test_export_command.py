@@ -13,7 +13,7 @@ import pytest
 from lines import event
 from polars.testing import assert_frame_equal
 
-from data_access import Filters, export, scan
+from data_access import Filters, export, notebook, scan
 from data_access.__main__ import main
 from data_access.metrics import active_users
 from ingest.loader import load
@@ -63,7 +63,7 @@ def test_every_format_holds_the_metrics_own_numbers(ending, run, beta):
     code, said, beside = run("--metric", "active_users", "--query", MARCH, "--format", ending)
 
     path = Path(f"active_users-2026-03-01-2026-03-28.{ending}")
-    assert (code, said) == (0, "")
+    assert (code, said) == (0, f"{path}\n")
     assert f"{path}: 28 of 28 rows: complete." in beside
     if ending == "parquet":
         assert_frame_equal(pl.read_parquet(path), numbers(beta))
@@ -175,6 +175,20 @@ def test_what_is_cut_is_said(run, beta):
     assert "5 of 28 rows: cut at the limit of 5 rows" in said
     assert json.loads(Path("a.csv-metadata.json").read_text())["complete"] is False
     assert pl.read_csv("a.csv").height == 5
+
+
+@pytest.mark.parametrize("kind", notebook.KINDS)
+def test_a_notebook_of_a_link_is_written_too(kind, run):
+    query = f"/retention?{MARCH}&retention.every=day&retention.back=session_started"
+
+    code, said, _ = run("--metric", "retention", "--query", query, "--format", kind)
+
+    path = Path(said.strip())
+    text = path.read_text()
+    assert (code, path.suffix) == (0, f".{notebook.KINDS[kind].ending}")
+    assert "The same numbers as exported." in text
+    assert "session_started" in text
+    assert "2026-03-01" in path.name, "the page's room ends where the data begins"
 
 
 def test_the_clock_decides_relative_spans(run):

@@ -175,7 +175,7 @@ def test_a_jupyter_notebook_gives_the_same_numbers_without_this_project(case, be
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", [*CASES, "explore"])
+@pytest.mark.parametrize("case", ["retention", "funnel", "latency", "explore"])
 def test_a_marimo_notebook_is_a_script_that_gives_the_same_numbers(case, beta, tmp_path):
     path = tmp_path / "book.py"
     told = explored(beta) if case == "explore" else story(case, beta)
@@ -234,7 +234,13 @@ def header(text: str) -> dict[str, object]:
     )
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(one, marks=[] if one in {"kpis", "latency"} else pytest.mark.slow)
+        for one in CASES
+    ],
+)
 def test_a_notebook_is_valid_and_holds_what_it_promises(case, beta):
     told = story(case, beta)
 
