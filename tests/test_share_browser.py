@@ -17,10 +17,10 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from data_access import views
 from ingest.demo import write_demo
 from ingest.views import change, save_view
+from pages.components import menu
 from tests.test_browser import (
     CHROMIUM,
     FLAGS,
-    PAGES,
     SLOW_MS,
     choose,
     frozen_link,
@@ -228,7 +228,7 @@ def test_a_view_that_names_what_is_gone_says_so(page, app, home):
 
 
 HARD = [
-    *((name, "span=28d&tier=paid&tier=free") for name in PAGES),
+    *((entry.address, "span=28d&tier=paid&tier=free") for entry in menu.REPORTS),
     ("overview", "span=24h"),
     ("overview", "span=week"),
     ("overview", "span=month&complete=false"),
