@@ -86,6 +86,14 @@ def test_there_is_nothing_to_press(demo, monkeypatch):
     assert not chart.proto.selection_mode
 
 
+def test_nothing_of_what_a_page_offers_between_its_cells_is_left(demo, monkeypatch):
+    app = shown(demo, monkeypatch, "users", cell="people")
+
+    kinds = ("button", "text_input", "selectbox", "toggle", "download_button", "expander")
+    assert not [one for kind in kinds for one in app.get(kind)]
+    assert [one.value for one in app.subheader] == ["People"]
+
+
 def test_the_last_line_says_whose_numbers_these_are_and_leads_to_the_page(demo, monkeypatch):
     app = shown(demo, monkeypatch, cell="active-people", tier="paid", timezone="Asia/Kolkata")
 
@@ -166,6 +174,7 @@ def test_a_cell_named_outside_a_frame_is_an_ordinary_page(demo, monkeypatch):
 @pytest.mark.parametrize("page", [entry.address for entry in menu.REPORTS])
 def test_every_cell_of_every_page_stands_alone(demo, monkeypatch, page):
     listed = said(shown(demo, monkeypatch, page, cell="-")).partition("There are: ")[2]
+    listed = listed.partition("\n")[0]
     slugs = [one.strip("`. \n") for one in listed.split(",")]
     assert len(slugs) > 1
     for slug in slugs:

@@ -92,11 +92,13 @@ def show(
     publish(view)
     recorder.opened(here)
     slot = place.skeleton(SKELETON_PX)
-    with st.container(key="embed-hidden"):  # what a page says between its cells
+    between = st.empty()
+    with between.container(key="embed-hidden"):  # what a page says between its cells: taken away
         page.run()
         for fill in view.pending:
             if view.alone.fill is None:
                 fill()
+    between.empty()
     with slot.container(height="stretch", border=False, key="embed-cell"):
         if view.alone.fill is None:
             _unknown(slug, view.alone.slugs)
