@@ -49,6 +49,10 @@ def _either(words: tuple[str, ...]) -> str:
     return " or ".join((", ".join(quoted[:-1]), quoted[-1])) if len(quoted) > 1 else quoted[0]
 
 
+def _plain(number: float) -> str:
+    return f"{number:,.6f}".rstrip("0").rstrip(".")
+
+
 _ALLOWED: Final[dict[str, Callable[[Key], str]]] = {
     "day": lambda _key: "a day, such as 2026-10-05",
     "names": lambda _key: 'a list of texts, such as ["a", "b"]',
@@ -56,7 +60,7 @@ _ALLOWED: Final[dict[str, Callable[[Key], str]]] = {
     "word": lambda key: _either(key.words),
     "switch": lambda _key: "true or false",
     "whole": lambda key: f"a whole number from {key.low:,.0f} to {key.high:,.0f}",
-    "number": lambda key: f"a number from {key.low:,g} to {key.high:,.0f}",
+    "number": lambda key: f"a number from {_plain(key.low)} to {key.high:,.0f}",
     "text": lambda _key: "a text",
     "table": lambda key: f"a table, written [{key.name}]",
 }
@@ -264,13 +268,13 @@ KEYS: Final[dict[str, Key]] = {
             'Sites that may show a cell in a frame, such as "https://wiki.example.com".',
         ),
         Key("log.rotate_mb", "number", 100.0, "Size at which a log file is followed by the next.",
-            (), 1e-6, 100_000, reader="client"),
+            (), 0.001, 100_000, reader="client"),
         Key("log.compress_after_days", "whole", 30, "Age at which log files are compressed.",
             (), 0, 36_500, reader="client"),
         Key("log.remove_after_days", "whole", 90, "Age at which loaded log files are removed.",
             (), 0, 36_500, reader="client"),
         Key("sampling.keep_rate", "number", 1.0, "Share of people whose events are kept.",
-            (), 1e-9, 1, reader="client"),
+            (), 0.000_001, 1, reader="client"),
         Key("sampling.slow_ms", "number", 1_000.0, "What took longer is always kept.",
             (), 0, 1e15, reader="client"),
         Key("sampling.critical", "names", None, "Names that are always kept, instead of the usual.",
