@@ -166,6 +166,7 @@ with place_of_link:
 for fill in view.pending:
     fill()
 seen.add(page.url_path)
+st.html(style.foot(link()))  # shown on paper alone
 
 if choice.live:
     notices.follow(where, version)

@@ -195,3 +195,26 @@ def test_the_keyboard_is_always_seen_to_be_somewhere(page, app):
 
     assert [one["what"] for one in seen if not one["is_seen"]] == []
     assert "Skip to main content" in json.dumps(seen[0])
+
+
+def test_on_paper_the_dark_page_is_black_on_white_with_its_link_and_nothing_to_press(
+    browser,  # noqa: F811
+    app,
+):
+    with opened(browser, color_scheme="dark") as page:
+        visit(page, f"{app}/overview?tier=paid")
+        foot = page.locator(".bs-foot")
+        assert not foot.is_visible()
+        page.emulate_media(media="print")
+
+        style = "e => getComputedStyle(e)"
+        assert page.locator("body").evaluate(f"{style}.backgroundColor") == "rgb(255, 255, 255)"
+        assert page.locator("h1").evaluate(f"{style}.color") == "rgb(0, 0, 0)"
+        assert page.get_by_text("Only tier paid").is_visible()
+        assert "tier=paid" in foot.inner_text()
+        assert "span=custom" in foot.inner_text()  # the days, not "the last 28"
+        for hidden in ("stSidebar", "stHeader", "stPopover", "stSelectbox"):
+            for one in page.get_by_test_id(hidden).all():
+                assert not one.is_visible(), hidden
+        kept = page.locator("[class*=st-key-cell-]").first.evaluate(f"{style}.breakInside")
+        assert kept == "avoid"

@@ -1,5 +1,6 @@
 """The little the theme cannot say: tabular figures, quiet subtitles, and room for a menu."""
 
+import html
 from pathlib import Path
 from typing import Final
 
@@ -94,10 +95,46 @@ button[kind="elementToolbar"]:focus-visible, [role="button"]:focus-visible,
   .bs-keys td::before { content: attr(data-label) ": "; font-weight: 600; }
   .bs-facts > div, .bs-facts > div:has(dd + dd) { display: block; }
 }
+.bs-foot { display: none; }
+/* on paper: the page without what is only there to be pressed, black on white in the dark as well.
+   Pictures keep the width they had on the screen, so the page is drawn smaller, and wide. */
+@page { size: landscape; margin: 11mm; }
+@media print {
+  [data-testid="stSidebar"], [data-testid="stHeader"], [data-testid="stToolbar"], .modebar,
+  [data-testid="stElementToolbar"], [data-testid="stExpandSidebarButton"],
+  [data-testid="stMain"] :is(.stPopover, .stButton, .stDownloadButton, .stSelectbox, .stMultiSelect,
+  .stTooltipIcon, .st-key-demo-banner, .stExpander:has(details:not([open])),
+  [data-testid="stHeaderActionElements"], [data-testid="stCodeCopyButton"]) {
+    display: none !important; }
+  html, body { color-scheme: light !important; }
+  html, body, #root, .stApp, .stApp > *, [data-testid="stAppViewContainer"],
+  [data-testid="stMain"] { background: #fff !important; }
+  .stMainBlockContainer { zoom: .8; padding: 0 !important; max-width: none !important; }
+  .stMainBlockContainer :not(.bs-spark) {
+    color: #000 !important; background-color: #fff0 !important; }
+  .bs-spark { background-color: #000 !important; }
+  .js-plotly-plot .bg, .main-svg { fill: #fff0 !important; background: none !important; }
+  html[style*="dark"] :is(.js-plotly-plot, .stDataFrame canvas) {
+    filter: invert(1) hue-rotate(180deg); }
+  .stMainBlockContainer .stHorizontalBlock { display: flex !important; flex-wrap: nowrap; }
+  .stMainBlockContainer .stColumn { min-width: 0; }
+  [class*="st-key-cell-"], .stMetric, .bs-keys tr, .bs-facts > div { break-inside: avoid; }
+  :is(h1, h2, h3) { break-after: avoid; }
+  .stVerticalBlock { border-color: #bbb !important; }
+  .bs-foot { display: block; margin-top: 1rem; font-size: .85rem; overflow-wrap: anywhere; }
+}
 @media (prefers-reduced-motion: reduce) {
   * { animation: none !important; transition: none !important; }
 }
 </style>"""
+FOOT_CHARS_MAX: Final = 2_000  # of a link on paper
+
+
+def foot(link: str) -> str:
+    """Return what stands at the end of a printed page alone: where it came from."""
+    return f'<p class="bs-foot">{html.escape(link[:FOOT_CHARS_MAX])}</p>'
+
+
 NO_FILTERS: Final = "<style>.st-key-filters { display: none; }</style>"  # they keep their values
 
 # one cell in another page's frame: it fills the frame, and has nothing to press
