@@ -86,6 +86,7 @@ def test_there_is_nothing_to_press(demo, monkeypatch):
     assert not chart.proto.selection_mode
 
 
+@pytest.mark.slow
 def test_nothing_of_what_a_page_offers_between_its_cells_is_left(demo, monkeypatch):
     app = shown(demo, monkeypatch, "users", cell="people")
 
@@ -94,6 +95,7 @@ def test_nothing_of_what_a_page_offers_between_its_cells_is_left(demo, monkeypat
     assert [one.value for one in app.subheader] == ["People"]
 
 
+@pytest.mark.slow
 def test_the_last_line_says_whose_numbers_these_are_and_leads_to_the_page(demo, monkeypatch):
     app = shown(demo, monkeypatch, cell="active-people", tier="paid", timezone="Asia/Kolkata")
 
@@ -106,6 +108,7 @@ def test_the_last_line_says_whose_numbers_these_are_and_leads_to_the_page(demo, 
     )
 
 
+@pytest.mark.slow
 def test_a_page_s_own_choices_come_from_the_link(demo, monkeypatch):
     query = {"cell": "cohorts", "retention.every": "day"}
     app = shown(demo, monkeypatch, "retention", **query)
@@ -123,6 +126,7 @@ def test_an_unknown_cell_says_which_there_are(demo, monkeypatch, computed):
     assert computed == []
 
 
+@pytest.mark.slow
 def test_an_empty_cell_says_what_would_fill_it(demo, monkeypatch):
     days = {"from": "2020-01-01", "to": "2020-01-02", "project": "gone"}
     app = shown(demo, monkeypatch, cell="active-people", **days)
@@ -132,6 +136,7 @@ def test_an_empty_cell_says_what_would_fill_it(demo, monkeypatch):
     assert not app.get("plotly_chart")
 
 
+@pytest.mark.slow
 def test_a_cell_that_fails_says_so(demo, monkeypatch):
     monkeypatch.setattr(View, "load", lambda *_, **__: 1 / 0)
     app = shown(demo, monkeypatch, cell="people-by-tier")
@@ -140,6 +145,7 @@ def test_a_cell_that_fails_says_so(demo, monkeypatch):
     assert "Traceback" not in said(app)
 
 
+@pytest.mark.slow
 def test_the_people_behind_a_mark_are_not_shown_in_another_page(demo, monkeypatch, computed):
     query = {"cell": "active-people", "who": "active-people:2026-02-17"}
     app = shown(demo, monkeypatch, **query)
@@ -155,6 +161,7 @@ def test_without_data_it_says_so(tmp_path, monkeypatch):
     assert "nowhere" not in said(app)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [menu.SETTINGS.address, menu.EXPLORE.address])
 def test_a_tool_of_the_notebook_cannot_be_embedded(demo, monkeypatch, page):
     app = shown(demo, monkeypatch, page, cell="active-people")
@@ -162,6 +169,7 @@ def test_a_tool_of_the_notebook_cannot_be_embedded(demo, monkeypatch, page):
     assert "no pictures that could stand alone" in said(app)
 
 
+@pytest.mark.slow
 def test_a_cell_named_outside_a_frame_is_an_ordinary_page(demo, monkeypatch):
     app = shown(demo, monkeypatch, embedded=False, cell="active-people")
 

@@ -239,6 +239,7 @@ def test_hostile_words_are_kept_as_words(home):
     assert found.query == "a=%00%22'"
 
 
+@pytest.mark.slow
 def test_nobody_fills_the_list_for_ever(home):
     for number in range(PERSONAL_MAX):
         keep(home, f"View {number}", who=ANA)
@@ -283,6 +284,7 @@ def test_a_question_asked_again_moves_up_instead_of_standing_twice(home):
     assert len(history(home, who=BEN)) == 1
 
 
+@pytest.mark.slow
 def test_history_keeps_the_latest_and_only_so_much(home):
     for number in range(HISTORY_MAX + 3):
         remember(home, f"sql={number}", now=NOW + timedelta(seconds=number))
@@ -412,7 +414,7 @@ from data_access import saved
 home, me, shared, starts_at = sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4])
 time.sleep(max(0.0, starts_at - time.time()))
 said = {"saved": 0, "taken": 0, "changed": 0, "refused": 0}
-for number in range(15):
+for number in range(8):
     save_view(home, f"{me} {number}", page="overview", query="", who=me, scope="team")
     said["saved"] += 1
     try:
@@ -436,7 +438,7 @@ print(json.dumps(said))
 
 def test_several_processes_save_at_once_and_nothing_is_lost(home):
     """Each adds one to a number in a shared view: the number is how many were told it worked."""
-    people, rounds = 4, 15
+    people, rounds = 4, 8
     shared = save_view(home, "Shared", page="overview", query="", description="0", scope="team")
     starts_at = str(time.time() + 1.5)
     running = [
