@@ -100,8 +100,10 @@ def test_a_query_can_be_cancelled(demo):
 
 
 @pytest.mark.slow
-def test_where_no_lists_of_people_are_wanted_nobody_can_be_recognised(demo, tmp_path):
-    people = "SELECT user_id_hash, COUNT(*) AS n FROM events GROUP BY user_id_hash ORDER BY n, 1"
+@pytest.mark.parametrize("name", ["user_id_hash", "session_id"])
+@pytest.mark.parametrize("table", ["events", "errors", "traces", "sessions"])
+def test_where_no_lists_of_people_are_wanted_nobody_can_be_recognised(demo, table, name):
+    people = f"SELECT {name}, COUNT(*) AS n FROM {table} GROUP BY {name} ORDER BY n, 1"
     open_to_all = asked(demo, people)
     (demo / "telemetry.toml").write_text("people_lists = false\n")
     try:
@@ -110,7 +112,8 @@ def test_where_no_lists_of_people_are_wanted_nobody_can_be_recognised(demo, tmp_
         (demo / "telemetry.toml").unlink()
 
     assert disguised["n"].sort().to_list() == open_to_all["n"].sort().to_list()
-    names = [set(frame["user_id_hash"]) for frame in (open_to_all, disguised, again)]
+    assert disguised[name].null_count() == open_to_all[name].null_count()
+    names = [set(frame[name].drop_nulls()) for frame in (open_to_all, disguised, again)]
     assert not names[0] & names[1]
     assert not names[1] & names[2]
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from data_access.window import Window
 
 WEIGHT: Final = "weight"
-USER: Final = "user_id_hash"
+# who somebody is, and when they were there: the same session would find a person again
+NAMING: Final = ("user_id_hash", "session_id")
 
 
 def framed(request: Request, checked: Checked) -> dict[str, pl.LazyFrame]:
@@ -37,8 +38,14 @@ def _frame(request: Request, checked: Checked, table: str) -> pl.LazyFrame:
     if not request.all_history:
         frame = frame.filter(window.contains(moment))
     if request.disguise is not None:
-        frame = frame.with_columns(pl.col(USER).hash(request.disguise).cast(pl.String))
+        named = [name for name in NAMING if name in SCHEMAS[table]]
+        frame = frame.with_columns(_disguised(name, request.disguise) for name in named)
     return with_named(frame, table, window, keys=checked.keys, buckets=checked.buckets)
+
+
+def _disguised(name: str, seed: int) -> pl.Expr:
+    """Return a column called anew; whoever has no name still has none."""
+    return pl.when(pl.col(name).is_not_null()).then(pl.col(name).hash(seed).cast(pl.String))
 
 
 def with_named(
