@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     import plotly.graph_objects as go
 
-LARGE_ROWS: Final = 10  # more is written to disk first; Excel takes 4 s for as many
+LARGE_ROWS: Final = 100_000  # more is written to disk first
+LARGE_EXCEL_ROWS: Final = 20_000  # a sheet is written cell by cell: a second for as many
 NO_PICTURE: Final = "A table has no PNG: its rows are the picture."
 
 
@@ -61,7 +62,8 @@ def files(
     st.caption(_how_many(frame.height, limit) if whole is None else _MORE.format(limit))
     with st.container(horizontal=True):
         for ending in export.FORMATS:
-            if whole is None and frame.height <= LARGE_ROWS:
+            large = min(LARGE_ROWS, LARGE_EXCEL_ROWS) if ending == "xlsx" else LARGE_ROWS
+            if whole is None and frame.height <= large:
                 _rows(frame, about, stem, ending, key=key, limit=limit)
             else:
                 _prepared(whole or frame, about, stem, ending, key=key, limit=limit)
