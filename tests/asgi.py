@@ -22,18 +22,17 @@ class Answered:
         return json.loads(self.body)
 
 
-def ask(
-    app: Any,
+def scope_of(
     address: str,
     *,
     method: str = "GET",
     headers: dict[str, str] | list[tuple[str, str]] | None = None,
     peer: str = "127.0.0.1",
-) -> Answered:
-    """Send one request; `address` is the raw path and query string."""
+) -> dict[str, Any]:
+    """Return one request as a server hands it on; `address` is the raw path and query string."""
     path, _, query = address.partition("?")
     given = list(headers.items()) if isinstance(headers, dict) else headers or []
-    scope = {
+    return {
         "type": "http",
         "http_version": "1.1",
         "method": method,
@@ -46,6 +45,18 @@ def ask(
         "server": ("127.0.0.1", 8501),
         "scheme": "http",
     }
+
+
+def ask(
+    app: Any,
+    address: str,
+    *,
+    method: str = "GET",
+    headers: dict[str, str] | list[tuple[str, str]] | None = None,
+    peer: str = "127.0.0.1",
+) -> Answered:
+    """Send one request; `address` is the raw path and query string."""
+    scope = scope_of(address, method=method, headers=headers, peer=peer)
     sent: list[dict[str, Any]] = []
     finished = anyio.Event
 

@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import anyio
 import jsonschema
 import polars as pl
 import pytest
 import streamlit as st
-from asgi import Answered, ask
+from asgi import Answered, ask, scope_of
 from polars.testing import assert_frame_equal
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as read_openmetrics,
@@ -41,7 +42,9 @@ DATA = [one for one in TABLE if one.scope]
 class Client:
     """The API over a home, with a token that may do everything."""
 
-    def __init__(self, home: Any, *, now: datetime | None = None) -> None:
+    def __init__(
+        self, home: Any, *, now: datetime | None = None, stall_s: float = server.STALL_SECONDS
+    ) -> None:
         self.home = home
         self.now = now or datetime.now(UTC)
         self.clock_s = 0.0
@@ -51,6 +54,7 @@ class Client:
             of_pages=OF_PAGES,
             now=lambda: self.now,
             monotonic_s=lambda: self.clock_s,
+            stall_s=stall_s,
         )
         self.token = self.make()
 
@@ -796,6 +800,32 @@ def test_without_telemetry_it_says_what_to_do(tmp_path):
 
 
 # --- rows ------------------------------------------------------------------------------------
+
+
+def test_readers_who_take_nothing_hold_up_few_exports_and_not_for_long(demo, caplog):
+    client = Client(demo, stall_s=0.5)
+    export, headers = "/api/telemetry/export/csv", {"Authorization": f"Bearer {client.token}"}
+    statuses: list[int] = []
+
+    async def stuck() -> None:
+        async def send(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+            elif statuses[-1] == 200:
+                await anyio.sleep_forever()
+
+        await client.api(scope_of(export, headers=headers), anyio.sleep_forever, send)
+
+    async def several() -> None:
+        async with anyio.create_task_group() as group:
+            for _ in range(server.STREAMS_MAX + 2):
+                group.start_soon(stuck)
+
+    anyio.run(several)
+
+    assert sorted(statuses) == [200] * server.STREAMS_MAX + [503] * 2
+    assert caplog.text.count("taken too slowly") == server.STREAMS_MAX
+    assert client(export).status == 200
 
 
 @pytest.mark.parametrize("table", ["events", "errors", "traces"])

@@ -41,7 +41,7 @@ from data_access.metrics import METRICS
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterator
 
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
 
     from data_access.api.answers import Answer
 
@@ -50,6 +50,8 @@ HEADERS_BYTES_MAX: Final = 16 * 1024
 WORKERS_MAX: Final = 2  # questions at a time; each uses every core by itself
 GATE_WORKERS_MAX: Final = 4  # looking at tokens, which is quick
 WAITING_MAX: Final = 64  # questions that wait for a worker; one more is sent away
+STREAMS_MAX: Final = 4  # exports at a time: each keeps its rows on disk until its reader has them
+STALL_SECONDS: Final = 60.0  # a reader who takes nothing for so long has gone, or never meant to
 METHODS: Final = ("GET", "HEAD", "OPTIONS")
 BELOW: Final = ("/api", "/metrics", "/healthz", "/readyz")
 RELEASE: Final = "0.1.0"
@@ -99,6 +101,7 @@ class Call:
     endpoint: Endpoint | None = None
     named: dict[str, str] = field(default_factory=dict)
     holder: Holder | None = None
+    is_streamed: bool = False
     told: dict[str, str] = field(default_factory=dict)
 
     def header(self, name: str) -> str:
@@ -127,6 +130,7 @@ class Api:
     of_pages : what pages keep in a link for themselves; see `query.read`.
     prefix : what stands before every path, such as server.baseUrlPath.
     now, monotonic_s : the clocks.
+    stall_s : how long a reader may take nothing of an answer.
     """
 
     def __init__(
@@ -138,6 +142,7 @@ class Api:
         prefix: str = "",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic_s: Callable[[], float] = time.monotonic,
+        stall_s: float = STALL_SECONDS,
     ) -> None:
         self._home = home
         self._check = check
@@ -152,6 +157,8 @@ class Api:
         self._gate = anyio.CapacityLimiter(GATE_WORKERS_MAX)
         self._workers = anyio.CapacityLimiter(WORKERS_MAX)
         self._waiting = 0
+        self._stall_s = stall_s
+        self._streams = 0
 
     def serves(self, path: str) -> bool:
         """Tell whether a path is one of these, known or not."""
@@ -172,10 +179,22 @@ class Api:
         except Exception:  # noqa: BLE001 - the server's boundary: told by name, logged whole
             reply = _fault(call)
         try:
-            await self._response(call, reply)(scope, receive, send)
+            await self._response(call, reply)(scope, receive, self._in_time(send))
+        except* TimeoutError:
+            _log.warning("an answer was taken too slowly, and ended: %s", call.path[:80])
         finally:  # whoever hung up is counted too
+            self._streams -= call.is_streamed
             name = call.endpoint.name if call.endpoint else "unknown"
             self._requests.finished(name, reply.status, self._monotonic_s() - started_s)
+
+    def _in_time(self, send: Send) -> Send:
+        """Return a send that gives up on whoever takes nothing for too long."""
+
+        async def sent(message: Message) -> None:
+            with anyio.fail_after(self._stall_s):
+                await send(message)
+
+        return sent
 
     # --- on the event loop -----------------------------------------------------------------
 
@@ -209,11 +228,23 @@ class Api:
                 "Too much is being asked at once. Try again in a moment.",
                 headers={"Retry-After": "2"},
             )
+        if endpoint.name == "export_csv" and call.method == "GET":
+            self._begin_stream(call)
         self._waiting += 1
         try:
             return await run_sync(self._answer, call, limiter=self._workers)
         finally:
             self._waiting -= 1
+
+    def _begin_stream(self, call: Call) -> None:
+        if self._streams >= STREAMS_MAX:
+            raise Refused(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                f"{STREAMS_MAX} exports are being read already. Try again when one is done.",
+                headers={"Retry-After": "10"},
+            )
+        self._streams += 1
+        call.is_streamed = True
 
     def _response(self, call: Call, reply: Reply) -> Response:
         headers = {**_HEADERS, **call.told, **reply.headers}
