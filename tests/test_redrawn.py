@@ -130,3 +130,18 @@ def test_what_is_found_nowhere_is_not_redrawn():
 
     assert again(drawn, TIERS) is None
     assert redrawn.code(go.Figure(), [Part("f", "users", TIERS)]) == ""
+
+
+@pytest.mark.parametrize("mark", ["#a", "#b", "\x00"])
+def test_a_columns_name_is_never_code(mark):
+    evil = " + str(__import__('os').abort()) + "
+    numbers = pl.DataFrame({"t": ["p", "q"], f"x{mark}": [5.0, 7.5], evil: [1.0, 2.0]})
+    trace = {"type": "scatter", "x": ["p", "q"], "y": [4.0, 5.5]}
+
+    source = redrawn.redrawn([trace], {}, [Part("answer", "", numbers)])
+
+    names = {one.value for one in ast.walk(ast.parse(source)) if isinstance(one, ast.Constant)}
+    assert {f"x{mark}", evil} <= names
+    assert "__import__" not in {
+        one.id for one in ast.walk(ast.parse(source)) if isinstance(one, ast.Name)
+    }

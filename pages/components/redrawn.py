@@ -9,6 +9,7 @@ nowhere is not redrawn; a plain chart takes its place.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import islice
@@ -330,10 +331,13 @@ def _source_of(values: list[Any], view: View, start: int, *, with_pairs: bool) -
             for source, made in _PAIRS.items() if first != second else ():
                 both = list(zip(columns[first], columns[second], strict=True))
                 if _same(values, both, made):
-                    for mark, name in (("#a", first), ("#b", second)):
-                        source = source.replace(mark, f"{_VIEW}[{quoted(name)}]")  # noqa: PLW2901 - filled in
-                    return source
+                    return _filled(source, {"#a": first, "#b": second})
     return None
+
+
+def _filled(source: str, names: Mapping[str, str]) -> str:
+    """Return a source with columns in the place of its marks: at once, as names may hold marks."""
+    return _MARK.sub(lambda mark: f"{_VIEW}[{quoted(names[mark[0]])}]", source)
 
 
 def _forms(
@@ -365,6 +369,7 @@ _FACTORS: Final[dict[str, Callable[[float], float]]] = {
     "* -1": lambda one: -one,
     "* -1 + 1": lambda one: 1 - one,
 }
+_MARK: Final = re.compile("#[ab]")
 # of two columns, a and b
 _PAIRS: Final[dict[str, Callable[[tuple[float, float]], float | None]]] = {
     "(#a - #b)": lambda both: both[0] - both[1],
