@@ -126,6 +126,8 @@ def test_nothing_that_opens_has_a_fault(page, app):
         "overview?span=custom&from=2026-02-01&to=2026-02-20&tier=paid&overview.by=tier",
         "overview?tier=gold&who=active-people:2026-02-20",
         "users?user=nobody",
+        "explore?explore.sql=SELECT+nope+FROM+events",
+        "explore?explore.group=day&explore.group=user_tier&explore.if=is:channel:web",
     ],
 )
 def test_no_state_of_a_page_has_a_fault(browser, app, path):  # noqa: F811

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 import time
 from datetime import date
@@ -13,6 +14,7 @@ from urllib.parse import parse_qs
 
 import polars as pl
 import pytest
+import signing_in
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
@@ -54,10 +56,12 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TELEMETRY_HOME", "")  # put back when the test is over
 
 
-def opened(home: Path, **query: str | list[str]) -> AppTest:
+def opened(home: Path, user: str = "", **query: str | list[str]) -> AppTest:
     """Open the page with a link and wait until the question is answered."""
     os.environ["TELEMETRY_HOME"] = str(home)
     app = AppTest.from_file("../pages/frame.py", default_timeout=WAIT_S)
+    if user:
+        app.user = signing_in.claims(user)
     for name, value in (DAYS | query).items():
         app.query_params[name] = value
     app.run()
@@ -214,6 +218,27 @@ def test_a_page_left_stops_what_runs(demo):
     assert running.wait(10)
     with pytest.raises(ValueError, match="cancelled"):
         running.answer()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("address", "is_let"), [("cleo", False), ("ben", True)])
+def test_a_viewer_asks_nothing_and_an_analyst_does(demo, tmp_path, address, is_let):
+    home = tmp_path / "home"
+    shutil.copytree(demo, home)
+    lists = 'domains = ["example.com"]\nanalysts = ["ben@example.com"]'
+    (home / "telemetry.toml").write_text(f"[sign_in]\n{lists}\n")
+    secrets = tmp_path / "secrets.toml"
+    secrets.write_text(signing_in.secrets("http://127.0.0.1:1", "http://127.0.0.1:2"))
+    with signing_in.configured(secrets):
+        app = opened(
+            home,
+            user=f"{address}@example.com",
+            **{"explore.sql": "SELECT 1 AS one FROM events LIMIT 1"},
+        )
+
+    assert ("**1 row**" in words(app)) == is_let
+    assert ("Explore needs the analyst role" in words(app)) != is_let
+    assert bool(history(home, who=f"{address}@example.com")) == is_let
 
 
 # --- what is kept ----------------------------------------------------------------------------

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 LISTED_MAX: Final = 25  # of the saved ones, of the latest; the search finds the others
 SCOPES: Final = {"Only me": "personal", "The team": "team"}
 LABEL_CHARS_MAX: Final = 160
+LINE_CHARS_MAX: Final = 84
 _ICONS: Final = {"personal": ":material/bookmark:", "team": ":material/group:"}
 _REMOVED: Final = "_explore_removed"  # id and name of the one just taken away
 _NOTED: Final = "_explore_noted"  # what was last written into the history
@@ -305,20 +306,29 @@ def _history(view: View) -> None:
             st.caption("Nothing was asked yet. What you ask is listed here, the latest first.")
             return
         for number, one in enumerate(found):
-            st.button(
-                text.escaped(one.label or one.query, most=LABEL_CHARS_MAX + 40),
-                key=f"_x-history-{number}",
-                type="tertiary",
-                on_click=partial(_open, one.query),
-            )
             times = f", {one.times:,} times" if one.times > 1 else ""
-            st.caption(f"{text.moment(one.asked_at, view.now, view.timezone)}{times}")
+            with st.container(gap=None, key=f"explore-past-{number}"):
+                st.button(
+                    text.escaped(_short(one.label or one.query), most=2 * LABEL_CHARS_MAX),
+                    key=f"_x-history-{number}",
+                    type="tertiary",
+                    on_click=partial(_open, one.query),
+                )
+                st.caption(f"{text.moment(one.asked_at, view.now, view.timezone)}{times}")
         st.button(
             "Clear the history",
             icon=":material/delete_sweep:",
             key="_x-forget",
             on_click=partial(_forget, view.home),
         )
+
+
+def _short(label: str) -> str:
+    """Return a label that fits one line; how many rows it had, in brackets at its end, stays."""
+    if len(label) <= LINE_CHARS_MAX:
+        return label
+    words, bracket, rows = label.rpartition(" (")
+    return f"{words[: LINE_CHARS_MAX - len(rows)].rstrip()}…{bracket}{rows}"
 
 
 def _forget(home: str) -> None:

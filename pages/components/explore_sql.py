@@ -116,14 +116,15 @@ def _help() -> None:
         _functions()
     with examples:
         for number, one in enumerate(EXAMPLES):
-            st.button(
-                one.name,
-                key=f"_x-example-{number}",
-                icon=":material/play_circle:",
-                type="tertiary",
-                on_click=partial(ask, one.sql),
-            )
-            st.caption(one.answers)
+            with st.container(gap=None, key=f"explore-example-{number}"):
+                st.button(
+                    one.name,
+                    key=f"_x-example-{number}",
+                    icon=":material/play_circle:",
+                    type="tertiary",
+                    on_click=partial(ask, one.sql),
+                )
+                st.caption(one.answers)
 
 
 def _columns() -> None:
