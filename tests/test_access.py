@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import contextmanager
 from datetime import date
 from typing import TYPE_CHECKING
 
+import asgi
 import pytest
 import signing_in
 import streamlit as st
+from starlette.applications import Starlette
 from streamlit.testing.v1 import AppTest
+from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
 
 from data_access import notes, segments, views
 from ingest.team import add_note, save_segment
 from pages.components import access
+from pages.server import files
+from pages.server.door import Door
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,6 +137,8 @@ def page_script(email: str, code: str) -> Iterator[AppTest]:
 ASK = """
 import streamlit as st
 from pages.components import access
+from pages.server import files
+from pages.server.door import Door
 for what in access.NEEDED:
     if access.may_or_say(what):
         st.markdown(what)
@@ -223,3 +231,25 @@ def test_what_stands_in_everybodys_sidebar_is_an_analysts_to_save(signing, email
         pass
 
     assert [one.scope for one in views(signing, who=email)] == [scope]
+
+
+@pytest.mark.parametrize(
+    ("email", "status"),
+    [("", 401), ("cleo@example.com", 403), ("ben@example.com", 200), ("ada@example.com", 200)],
+)
+def test_a_large_export_is_sent_to_those_who_may_export_whoever_has_its_address(
+    signing, email, status
+):
+    path = files.shelf.place("rows.csv")
+    path.write_text("a\n1\n")
+    address = files.shelf.put(path, "text/csv", now=time.monotonic())
+    own = [files.route()]
+    door = Door(Starlette(routes=own), routes=own, where=lambda: str(signing))
+    said = json.dumps(signing_in.claims(email, origin="http://127.0.0.1:2"))
+    cookie = create_signed_value(signing_in.SECRET, "_streamlit_user", said).decode()
+    headers = {"Host": "127.0.0.1:2"} | ({"Cookie": f"_streamlit_user={cookie}"} if email else {})
+
+    answered = asgi.ask(door, f"/{address}", headers=headers)
+
+    assert (answered.status, answered.body == b"a\n1\n") == (status, status == 200)
+    files.shelf.clear()

@@ -19,7 +19,7 @@ from streamlit import config
 
 from data_access.api import refusal
 from pages.components import home
-from pages.server import cookies, network, policy
+from pages.server import cookies, files, network, policy
 from pages.server.entry import Entry, decide
 from pages.server.left import Left
 from pages.server.watch import Watched
@@ -192,6 +192,8 @@ def _not_for(visit: Visit) -> tuple[int, str] | None:
         return 401, "Sign in to see this."
     if _is_below(visit.path, ADMINS) and visit.entry.role != "admin":
         return 403, "This is for admins. Ask one of them."
+    if _is_below(visit.path, (files.ADDRESS,)) and visit.entry.role == "viewer":
+        return 403, "Exports need the analyst role. Ask an admin."
     return None
 
 
