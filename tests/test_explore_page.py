@@ -20,12 +20,12 @@ from streamlit.testing.v1 import AppTest
 
 from data_access import Filters, Window, scan
 from data_access.config import Limits
-from data_access.explore import MEASURES, PICTURES, Condition, Question, ask, close
+from data_access.explore import MEASURES, PICTURES, Condition, Question, ask, close, start
 from data_access.schema import SCHEMAS
 from data_access.views import history, queries
 from ingest.demo import write_demo
 from ingest.views import save_query
-from pages.components import explore, explore_build, explore_charts, explore_words
+from pages.components import explore, explore_build, explore_charts, explore_run, explore_words
 from pages.components.explore_charts import Plan, planned
 from pages.components.explore_examples import EXAMPLES
 from pages.components.load import ANSWERS_MAX, Answers
@@ -239,6 +239,17 @@ def test_a_viewer_asks_nothing_and_an_analyst_does(demo, tmp_path, address, is_l
     assert ("**1 row**" in words(app)) == is_let
     assert ("Explore needs the analyst role" in words(app)) != is_let
     assert bool(history(home, who=f"{address}@example.com")) == is_let
+
+
+@pytest.mark.slow
+def test_a_question_nobody_looks_at_any_more_is_stopped(demo):
+    asked = explore_run.Asked(Question(sql=HEAVY), Filters(WINDOW), str(demo), Limits())
+    running = start(asked.question, asked.filters, asked.home, asked.limits)
+    long_ago = time.monotonic() - explore_run.ABANDONED_SECONDS - 1
+    explore_run.Job(asked, "", running, long_ago).watch()
+
+    with pytest.raises(ValueError, match="cancelled"):
+        running.answer()
 
 
 # --- what is kept ----------------------------------------------------------------------------

@@ -52,7 +52,7 @@ def builder(view: View, question: Question) -> None:
                     label,
                     key=f"_x-start-{label}",
                     type="tertiary",
-                    on_click=partial(explore.put, start),
+                    on_click=partial(explore.put, start, saved=""),
                 )
     with st.container(horizontal=True, vertical_alignment="bottom", key="explore-build"):
         _table(question)

@@ -102,7 +102,7 @@ def _run() -> None:
 
 def ask(sql: str) -> None:
     """Put a query into the field and ask it; to be called in a callback."""
-    explore.put(Question(sql=sql))
+    explore.put(Question(sql=sql), saved="")
 
 
 # --- help ------------------------------------------------------------------------------------
