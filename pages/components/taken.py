@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from data_access import export, notebook
-from data_access.explore.checked import check
 from data_access.home import open_home
 from pages.components import redrawn, text
 from pages.components.load import spec
@@ -144,6 +143,8 @@ def story_of_answer(  # noqa: PLR0917 - the question, its answer and what is sai
     drawn: go.Figure | None,
 ) -> notebook.Story:
     """Return what a notebook tells of a question. It is made when the file is clicked."""
+    from data_access.explore.checked import check  # noqa: PLC0415 - loads sqlglot, 0.25 s
+
     checked = check(answer.sql)
     query = notebook.Query(
         answer.sql,
