@@ -87,7 +87,9 @@ def run(chosen: argparse.Namespace, *, now: datetime) -> int:
     if not chosen.metric:
         raise AskedWrong("Say which number with --metric NAME. --list prints them all.")
     ending = _format(chosen)
-    link = read_link(chosen.query, chosen.home, now=now)
+    # what the terminal sent as bytes that are no text can be in no link either
+    query = chosen.query.encode("utf-8", "replace").decode()
+    link = read_link(query, chosen.home, now=now)
     options = _options(chosen.metric, chosen.option)
     asked = link.request(chosen.metric, chosen.home, split=chosen.split, **options)
     for note in (*link.notes, *asked.notes):
@@ -266,6 +268,8 @@ def _path(chosen: argparse.Namespace, asked: Request, ending: str) -> Path | Non
         raise CannotExport(f"There is no folder {path.parent}. Make it, or choose another place.")
     beside = [path.with_name(export.sidecar_name(path.name))] if ending in export.SIDECARS else []
     for one in (path, *beside):
+        if one.exists() and not one.is_file():  # a device, a pipe: a file would take its place
+            raise CannotExport(f"{one} is no file. Name one with --output; - is standard output.")
         if one.exists() and not chosen.force:
             raise CannotExport(f"{one} is there already. Say --force to replace it, or --output.")
     return path

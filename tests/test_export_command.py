@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -115,6 +116,21 @@ def test_nothing_is_overwritten_without_force(run):
     assert run(*asked)[0] == 1, "the file about it is still there"
     assert run(*asked, "--force")[0] == 0
     assert sorted(path.name for path in Path().iterdir()) == ["a.csv", "a.csv-metadata.json"]
+
+
+def test_a_file_never_takes_the_place_of_a_device_or_a_pipe(run):
+    os.mkfifo("pipe.csv")
+
+    code, _, said = run("--metric", "active_users", "--output", "pipe.csv", "--force")
+
+    assert (code, "is no file" in said) == (1, True)
+    assert [path.is_fifo() for path in Path().iterdir()] == [True]
+
+
+def test_a_query_that_is_no_text_is_no_traceback(run):
+    asked = ("--metric", "active_users", "--format", "csv", "--query")
+
+    assert run(*asked, f"{MARCH}&project=\udcff\udcfe")[0] in {0, 2}
 
 
 @pytest.mark.parametrize(
