@@ -102,7 +102,7 @@ def test_no_page_has_a_fault(page, app):
 
 def test_nothing_that_opens_has_a_fault(page, app):
     visit(page, f"{app}/overview")
-    for name in ("Copy link", "Notes", "Details"):
+    for name in ("Copy link", "Saved views", "Notes", "Details"):
         opened_by(page, name)
         free_of_faults(page, name)
         for tab in page.get_by_role("tab").all():
@@ -135,6 +135,20 @@ def test_no_state_of_a_page_has_a_fault(browser, app, path):  # noqa: F811
         visit(page, f"{app}/{path}")
 
         free_of_faults(page, path)
+
+
+def test_explore_in_sql_and_what_opens_there_has_no_fault(page, app):
+    visit(page, f"{app}/explore")
+    page.get_by_test_id("stMain").get_by_text("SQL", exact=True).first.click()
+    page.wait_for_timeout(OPENING_MS)
+    settle(page)
+    free_of_faults(page, "SQL")
+    for name in ("Saved", "History"):
+        page.get_by_test_id("stMain").get_by_role("button", name=name).first.click()
+        page.wait_for_timeout(OPENING_MS)
+        free_of_faults(page, name)
+        page.keyboard.press("Escape")
+        page.wait_for_timeout(OPENING_MS)
 
 
 def test_one_group_of_errors_has_no_fault(page, app):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gzip
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 from starlette.applications import Starlette
@@ -181,6 +183,21 @@ def test_what_is_held_stays_below_its_bound(tmp_path):
     assert held.size <= one * 2.5
     assert len(set(tags)) == 4
     assert held.compressed(files[0])[1] == tags[0]  # the same file has the same tag
+
+
+def test_a_file_that_many_ask_for_at_once_is_compressed_once(monkeypatch):
+    times = []
+
+    def counted(body: bytes, level: int, *, mtime: int) -> bytes:
+        times.append(level)
+        return gzip.compress(body, level, mtime=mtime)
+
+    monkeypatch.setattr(bundles, "gzip", SimpleNamespace(compress=counted))
+    held = Held()
+    with ThreadPoolExecutor(8) as pool:
+        tags = {tag for _body, tag in pool.map(held.compressed, [PLOTLY] * 16)}
+
+    assert (len(times), len(tags)) == (1, 1)
 
 
 def test_every_page_begins_with_our_name_and_what_it_will_need(client):

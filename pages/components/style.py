@@ -30,10 +30,12 @@ CSS: Final = """<style>
 /* a quiet button stays readable while it is pressed or open */
 button[kind="tertiary"]:is(:hover, :active, :focus, [aria-expanded="true"]) {
   color: inherit !important; opacity: 1; }
-/* white words on what was chosen: the dark theme's blue is too light for them */
+/* white words on what was chosen or waits to be pressed: dark's own blue is too light for them */
 [data-testid="stMultiSelect"] [data-tag] { background: light-dark(#005A8E, #1D5F8C); }
-button[kind^="primary"] { background: light-dark(#005A8E, #1D5F8C); border-color: transparent; }
-button kbd { opacity: 1 !important; }
+button:is([kind="primary"], [kind="primaryFormSubmit"]):not(:disabled) {
+  background: light-dark(#005A8E, #1D5F8C) !important; }
+button:is([kind="primary"], [kind="primaryFormSubmit"]):hover { filter: brightness(1.1); }
+button kbd { color: inherit !important; opacity: 1 !important; }
 /* code in the notebook's own hues: Streamlit's are too pale for small text on both grounds */
 [data-testid="stCode"] pre .token:is(.comment, .prolog, .doctype, .cdata, .punctuation) {
   color: light-dark(#5A6671, #9AA7B3); }

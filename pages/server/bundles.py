@@ -19,10 +19,9 @@ import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 
-from pages.server.shell import LATER, SOON, STATIC, below_base
+from pages.server.shell import STATIC, below_base
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,8 +32,6 @@ BYTES_MIN: Final = 500  # less is not worth a header
 HELD_BYTES_MAX: Final = 16 * 1024 * 1024  # compressed; all there are take 7 MB
 LEVEL: Final = 6  # 9 saves another 0.3 % of the largest file
 YEAR_S: Final = 365 * 24 * 3_600
-EARLY: Final = ("index", "protobuf", "StreamlitMarkdown", "arrowFormatUtils", "react-dom")
-FIRST: Final = frozenset((*EARLY, *SOON, *LATER))  # the large ones that every first page asks for
 CACHED: Final = f"public, immutable, max-age={YEAR_S}"  # as Streamlit says: names hold a hash
 
 
@@ -78,19 +75,36 @@ class Held:
     def __init__(self, most: int = HELD_BYTES_MAX) -> None:
         self._most = most
         self._files: OrderedDict[Path, tuple[bytes, str]] = OrderedDict()
-        self._lock = threading.Lock()  # also lets one file be compressed once, whoever asks
+        self._making: dict[Path, threading.Lock] = {}
+        self._lock = threading.Lock()
 
     def compressed(self, path: Path) -> tuple[bytes, str]:
-        """Return a file's compressed bytes and their tag."""
+        """Return a file's compressed bytes and their tag: made once, whoever asks meanwhile."""
+        found = self._found(path)
+        if found is not None:
+            return found
         with self._lock:
-            found = self._files.pop(path, None)
+            making = self._making.setdefault(path, threading.Lock())
+        with making:  # of this file alone: a small one never waits for a large one
+            found = self._found(path)
             if found is None:
                 body = gzip.compress(path.read_bytes(), LEVEL, mtime=0)
                 found = body, f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}-gzip"'
-            self._files[path] = found
+                self._keep(path, found)
+            return found
+
+    def _found(self, path: Path) -> tuple[bytes, str] | None:
+        with self._lock:
+            if path in self._files:
+                self._files.move_to_end(path)
+            return self._files.get(path)
+
+    def _keep(self, path: Path, made: tuple[bytes, str]) -> None:
+        with self._lock:
+            self._files[path] = made
+            self._making.pop(path, None)
             while len(self._files) > 1 and self.size > self._most:
                 self._files.popitem(last=False)
-            return found
 
     @property
     def size(self) -> int:
@@ -99,19 +113,6 @@ class Held:
 
 
 HELD: Final = Held()
-
-
-def warm() -> threading.Thread:
-    """Compress what the first page asks for, beside everything else, before anybody asks."""
-    named = sorted(path for path in known().values() if path.name.split(".")[0] in FIRST)
-    thread = threading.Thread(target=_compress, args=(named,), name="bundles", daemon=True)
-    thread.start()
-    return thread
-
-
-def _compress(paths: Iterable[Path]) -> None:
-    for path in paths:
-        HELD.compressed(path)
 
 
 @cache
