@@ -157,7 +157,8 @@ def _chosen(
         live=switches["live"],
     )
     span = asked_for.span
-    moved = _moved(asked_for.moved, span, today, asked_for.end)
+    is_named = span == "24h" and bool(values.get("until"))  # an instant in the link is not moved
+    moved = () if is_named else _moved(asked_for.moved, span, today, asked_for.end)
     said = (*notes, *asked_for.filters.notes, *moved)
     return Choice(
         filters=asked_for.filters,
