@@ -12,7 +12,9 @@ import asgi
 import pytest
 import signing_in
 import streamlit as st
+from starlette._utils import get_route_path
 from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
 from streamlit.testing.v1 import AppTest
 from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
 
@@ -254,3 +256,23 @@ def test_a_large_export_is_sent_to_those_who_may_export_whoever_has_its_address(
 
     assert (answered.status, answered.body == b"a\n1\n") == (status, status == 200)
     files.shelf.clear()
+
+
+@pytest.mark.parametrize("root", ["/foo", "/foo/", "/", "/media", "/foo/bar"])
+def test_a_server_with_a_root_path_has_the_same_door(signing, root):
+    async def answer(scope, receive, send):
+        await PlainTextResponse(get_route_path(scope))(scope, receive, send)
+
+    door = Door(answer, where=lambda: str(signing))
+
+    async def rooted(scope, receive, send):
+        path = root + scope["path"]  # as uvicorn's --root-path has it
+        await door({**scope, "root_path": root, "path": path}, receive, send)
+
+    async def unrooted(scope, receive, send):
+        await door({**scope, "root_path": root}, receive, send)
+
+    for path in ("/media/x", "/_stcore/metrics", "/app/static/x", "/component/x"):
+        for app in (rooted, unrooted):
+            answered = asgi.ask(app, path, headers={"Host": "127.0.0.1:2"})
+            assert answered.status == 401 or answered.body.decode() != path, (app, path)
