@@ -31,7 +31,7 @@ from ingest.demo import write_demo
 from ingest.sampling import Sampling
 from ingest.team import save_segment
 from pages.components.view import View
-from pages.server.api import OF_PAGES, check
+from pages.server.api import OF_PAGES, ApiFirst, check
 
 GUESS = "bts_guess"
 SCOPES = ["read", "people", "export", "metrics"]
@@ -399,6 +399,28 @@ def test_rows_of_the_same_instant_are_on_one_page_each(home, load_lines):
 
     found = [row["event_id"] for page in pages for row in page]
     assert [one[-1] for one in found] == list("876543210")
+
+
+def test_behind_a_root_path_the_api_still_comes_before_the_pages(load_lines, home, monkeypatch):
+    load_lines(*a_beta())
+    client = Client(home)
+    monkeypatch.setenv("TELEMETRY_HOME", str(home))
+
+    async def pages(scope, receive, send):
+        raise AssertionError(scope["path"])
+
+    first = ApiFirst(pages)
+
+    async def rooted(scope, receive, send):  # as uvicorn's --root-path has it
+        await first({**scope, "root_path": "/foo", "path": f"/foo{scope['path']}"}, receive, send)
+
+    assert ask(rooted, "/healthz").status == 200
+    assert ask(rooted, "/api/kpi/all").status == 401
+    headers = {"Authorization": f"Bearer {client.token}"}
+    answered = ask(rooted, "/api/telemetry/errors?limit=1&span=90d", headers=headers)
+    assert json.loads(answered.body)["meta"]["page"]["next"].startswith(
+        "/foo/api/telemetry/errors?"
+    )
 
 
 def test_an_error_that_comes_in_between_moves_no_page(home, load_lines):

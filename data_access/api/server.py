@@ -98,6 +98,7 @@ class Call:
     peer: str
     home: str
     now: datetime
+    root: str = ""
     endpoint: Endpoint | None = None
     named: dict[str, str] = field(default_factory=dict)
     holder: Holder | None = None
@@ -210,6 +211,7 @@ class Api:
             peer=(scope.get("client") or ("",))[0],
             home=self._home(),
             now=self._now(),
+            root=str(scope.get("root_path", "")),
         )
 
     async def _reply(self, call: Call) -> Reply:
@@ -406,7 +408,9 @@ class Api:
             return Reply(HTTPStatus.NOT_MODIFIED, headers={"ETag": tag})
         if endpoint.answer is None:
             raise TypeError(f"{endpoint.path} has no answer")
-        asking = Asking(data, query, self._prefix + call.path, call.named, may_see_people)
+        asking = Asking(
+            data, query, call.root + self._prefix + call.path, call.named, may_see_people
+        )
         answer = endpoint.answer(asking)
         headers = {"ETag": tag}
         if answer.next:

@@ -14,6 +14,7 @@ from data_access.api import Api, Holder, Presented
 from ingest.tokens import check as looked_at
 from ingest.tokens import note_use
 from pages.components import filters, home, menu
+from pages.server import network
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -43,8 +44,11 @@ class ApiFirst:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand one request on."""
-        ours = scope["type"] == "http" and self.api.serves(scope["path"])
-        await (self.zipped if ours else self.app)(scope, receive, send)
+        path = network.routed(scope) if scope["type"] == "http" else ""
+        if self.api.serves(path):
+            await self.zipped(dict(scope, path=path), receive, send)
+        else:
+            await self.app(scope, receive, send)
 
 
 def check(where: str, presented: str, now: datetime) -> Presented:

@@ -93,7 +93,7 @@ class Door:
     def _met(self, scope: Scope) -> Visit:
         found = policy.current(self._where())
         way = network.arrived(scope, found.server.trusted_proxies)
-        path = _below_base(_routed(scope))
+        path = _below_base(network.routed(scope))
         if not found.is_on:
             return Visit(way, found, path, Entry(), {})
         claims = self._claims(scope, found)
@@ -277,7 +277,7 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, words
         await send({"type": "websocket.close", "code": _REFUSED, "reason": ""})
         return
     answer: Response = PlainTextResponse(f"{words}\n", status, {"cache-control": "no-store"})
-    if _is_below(_below_base(_routed(scope)), TOKENS):  # programs read it
+    if _is_below(_below_base(network.routed(scope)), TOKENS):  # programs read it
         answer = refusal(status, words)
     await answer(scope, receive, send)
 
@@ -290,16 +290,6 @@ def _base() -> str:
     """Return the path under which the app is served, "" for the root."""
     base = str(config.get_option("server.baseUrlPath") or "").strip("/")
     return f"/{base}" if base else ""
-
-
-def _routed(scope: Scope) -> str:
-    """Return the path by which the routes behind are chosen: without a server's own root path.
-
-    As Starlette's router has it: anything else would let a request pass as what it is not.
-    """
-    root, path = str(scope.get("root_path", "")), str(scope["path"])
-    below = path.removeprefix(root)
-    return below if path.startswith(root) and below.startswith("/") else path
 
 
 def _below_base(path: str) -> str:

@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, MutableMapping
 
+    from starlette.types import Scope
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 FORWARDED: Final = (
     b"x-forwarded-for",
@@ -205,3 +207,13 @@ def strange_to_this_machine(scope: Mapping[str, Any], way: Way) -> str:
 
 def _said(text: object) -> str:
     return "".join(one for one in str(text) if one.isprintable())[:_SAID_CHARS_MAX]
+
+
+def routed(scope: Scope) -> str:
+    """Return the path by which the routes behind are chosen: without a server's own root path.
+
+    As Starlette's router has it: anything else would let a request pass as what it is not.
+    """
+    root, path = str(scope.get("root_path", "")), str(scope["path"])
+    below = path.removeprefix(root)
+    return below if path.startswith(root) and below.startswith("/") else path
