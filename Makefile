@@ -20,12 +20,12 @@ run: $(VENV)/.installed ## Open Betascope in the browser (TELEMETRY_HOME=... for
 test: check ## Check and test everything, real browser included
 	@browser="$$(sh tests/find_chromium.sh)"; \
 	if [ -n "$$browser" ]; then \
-	  CHROMIUM="$$browser" $(BIN)/python -m pytest -n $(WORKERS) $(MARKS); \
+	  CHROMIUM="$$browser" $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(MARKS); \
 	elif [ -n "$$CI" ]; then \
 	  echo "FAILED: no Chromium, and CI must run the browser tests." >&2; exit 1; \
 	else \
 	  echo; echo "!!! NO CHROMIUM: THE BROWSER TESTS ARE SKIPPED. Install chromium and run again. !!!"; echo; \
-	  $(BIN)/python -m pytest -n $(WORKERS) $(if $(CI),,-m "not slow and not browser"); \
+	  $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(if $(CI),,-m "not slow and not browser"); \
 	fi
 
 check: $(VENV)/.installed-dev ## Lint, format and types

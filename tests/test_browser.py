@@ -288,6 +288,7 @@ def test_a_hostile_link_is_ignored_with_a_note(page, app, query):
     assert len(numbers(page)) >= 3
 
 
+@pytest.mark.slow
 def test_an_error_is_followed_down_to_its_trace_with_the_filters_kept(page, app):
     visit(page, f"{app}/errors?tier=free")
     first = opened_list(page, "Group of errors")
@@ -326,6 +327,7 @@ def test_a_cell_shows_its_definition_by_keyboard_and_exports_all_its_rows(page, 
     assert "2026-02-01" in download.value.suggested_filename
 
 
+@pytest.mark.slow
 def test_a_cell_is_taken_away_as_picture_and_notebooks_by_keyboard(page, app, tmp_path):
     visit(page, f"{app}/retention?span=custom&from=2026-02-01&to=2026-02-28")
     page.locator(".st-key-details-cohorts button").first.click()
@@ -354,6 +356,7 @@ def test_a_cell_is_taken_away_as_picture_and_notebooks_by_keyboard(page, app, tm
     assert "to=2026-02-28" in about["query"]
 
 
+@pytest.mark.slow
 def test_live_shows_an_event_written_to_the_log_without_a_reload(browser, tmp_path):
     home = tmp_path / "telemetry"
     folder = home / "log" / datetime.now(UTC).strftime("%Y-%m-%d")
@@ -434,6 +437,7 @@ def panel_of(page: Page) -> str:
     return page.locator("[class*=st-key-behind-]").inner_text()
 
 
+@pytest.mark.slow
 def test_a_mark_leads_to_its_people_by_keyboard_and_the_link_opens_the_same_list(
     page, browser, app
 ):

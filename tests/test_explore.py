@@ -88,6 +88,13 @@ def test_a_join_that_explodes_is_stopped_by_memory(demo):
     assert stopped.value.kind in {"memory", "time"}
 
 
+def test_more_rows_on_the_way_than_the_engine_counts_are_said_in_plain_words(demo):
+    with pytest.raises(QueryRefused, match="4 billion rows") as refused:
+        asked(demo, "SELECT COUNT(*) FROM events a, events b, events c", query_seconds=60)
+
+    assert "Join on a column" in str(refused.value)
+
+
 def test_a_query_can_be_cancelled(demo):
     asked_for = start(Question(sql=ENDLESS), Filters(WINDOW), demo)
     assert not asked_for.wait(0.5)

@@ -24,6 +24,7 @@ from tests.test_browser import (
     settle,
     visit,
 )
+from tests.test_explore_page import HEAVY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +33,6 @@ __all__ = ["app", "browser", "demo", "page"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 DAYS = "span=custom&from=2026-02-01&to=2026-02-28"
-HEAVY = "SELECT COUNT(*) AS n FROM events a CROSS JOIN events b CROSS JOIN events c"
 
 
 def answer(page: Page) -> Locator:

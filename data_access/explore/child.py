@@ -229,6 +229,13 @@ def _failed(error: BaseException, checked: Checked) -> QueryRefused:
         return QueryRefused("", kind=MEMORY)
     if isinstance(error, pl.exceptions.ColumnNotFoundError):
         return _no_column(said)
+    if "maximum length" in said:
+        return QueryRefused(
+            "The query has more than 4 billion rows on its way.",
+            "",
+            "Join on a column, or count each table before joining.",
+            kind=SIZE,
+        )
     instead = next((words for needle, words in _INSTEAD if needle in said), _OTHERWISE)
     return QueryRefused("The query cannot be answered:", f"{said}.", instead, kind=FAILED)
 
