@@ -303,9 +303,10 @@ def test_no_text_from_the_data_makes_a_notebook_ask_another_server(beta):
     assert not re.search(r"(?<!\\)\[", prose)
 
 
-def test_every_metric_can_be_read_and_run_outside_its_module():
+def test_every_metric_can_be_read_and_run_outside_its_module(monkeypatch):
     """Its imports are complete: nothing postpones an annotation there."""
     for name, metric in METRICS.items():
+        monkeypatch.setitem(METRICS, name, metric)  # what is run lists itself in its place
         source, names = imports_of(metric.compute)
         space: dict[str, object] = {}
         exec(  # noqa: S102 - our own source, as a notebook runs it
