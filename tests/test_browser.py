@@ -246,6 +246,7 @@ def test_a_filter_is_in_the_link_and_survives_pages_reload_and_back(page, app):
     assert "tier=paid" in page.url
 
 
+@pytest.mark.slow
 def test_a_copied_link_shows_a_colleague_the_same_numbers(page, browser, app):
     visit(page, f"{app}/open-beta?span=7d&channel=extension")
     link = frozen_link(page)
@@ -272,7 +273,7 @@ def test_the_numbers_are_those_the_metrics_give(page, app, demo):
 @pytest.mark.parametrize(
     "query",
     [
-        "tier=gold",
+        pytest.param("tier=gold", marks=pytest.mark.slow),
         pytest.param("span=forever", marks=pytest.mark.slow),
         "project=%3Cscript%3Ealert(1)%3C/script%3E&timezone=../../etc/passwd",
         pytest.param("from=0001-01-01&to=9999-12-31&span=custom", marks=pytest.mark.slow),
