@@ -37,14 +37,15 @@ def serving(home: Path, log: Path, *, base: str = "", options: Sequence[str] = (
     with log.open("wb") as out, subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out) as run:
         address = f"http://127.0.0.1:{port}" + (f"/{base}" if base else "")
         try:
-            _wait(f"{address}/_stcore/health", run, log)
+            wait_for(f"{address}/_stcore/health", run, log)
             yield address
         finally:
             run.terminate()
             run.wait(START_S)
 
 
-def _wait(url: str, run: subprocess.Popen, log: Path) -> None:
+def wait_for(url: str, run: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until the server answers, and fail with its log when it does not."""
     until = time.monotonic() + START_S
     while time.monotonic() < until and run.poll() is None:
         try:

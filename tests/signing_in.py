@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from serving import free_port, wait_for
 from streamlit import config
 from streamlit.runtime.secrets import secrets_singleton
 
@@ -47,12 +47,6 @@ def needs_provider() -> None:
         if os.environ.get("CI"):
             pytest.fail(say)
         pytest.skip(say)
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @contextmanager
@@ -119,22 +113,11 @@ def serving(
     ):
         address = f"http://{host}:{port}"
         try:
-            _wait_for(f"{address}/_stcore/health", run, log)
+            wait_for(f"{address}/_stcore/health", run, log)
             yield address
         finally:
             run.terminate()
             run.wait(START_S)
-
-
-def _wait_for(url: str, run: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + START_S
-    while time.monotonic() < until and run.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own server
-                return
-        except OSError:
-            time.sleep(0.1)
-    pytest.fail(f"the server did not start:\n{log.read_text()}")
 
 
 @dataclass(frozen=True)

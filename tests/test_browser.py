@@ -6,12 +6,7 @@ import json
 import os
 import re
 import shutil
-import socket
 import struct
-import subprocess
-import sys
-import time
-import urllib.request
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -27,6 +22,7 @@ from playwright.sync_api import (
     expect,
     sync_playwright,
 )
+from serving import serving
 
 from data_access import Filters, scan
 from data_access import metrics as metric
@@ -43,43 +39,9 @@ CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.whic
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PAGES = tuple(entry.address for entry in menu.PAGES)
 REPORTS = tuple(entry.address for entry in menu.REPORTS)
-START_S = 60
 SLOW_MS = 60_000
 TRIES_MAX = 5
 END = date(2026, 3, 1)  # the demo ends here, long ago: every span moves to its last day
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-@contextmanager
-def serving(home: Path, log: Path) -> Iterator[str]:
-    """Run the app the way a person does, and yield its address."""
-    port = free_port()
-    command = [sys.executable, "-m", "streamlit", "run", "app.py"]
-    command += [f"--server.port={port}", "--server.headless=true", "--", str(home)]
-    with log.open("wb") as out, subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out) as run:
-        address = f"http://127.0.0.1:{port}"
-        try:
-            _wait_for(f"{address}/_stcore/health", run, log)
-            yield address
-        finally:
-            run.terminate()
-            run.wait(START_S)
-
-
-def _wait_for(url: str, run: subprocess.Popen, log: Path) -> None:
-    until = time.monotonic() + START_S
-    while time.monotonic() < until and run.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own server
-                return
-        except OSError:
-            time.sleep(0.1)
-    pytest.fail(f"the server did not start:\n{log.read_text()}")
 
 
 @pytest.fixture(scope="module")

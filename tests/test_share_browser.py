@@ -12,23 +12,23 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
+from serving import serving
 
 from data_access import views
-from ingest.demo import write_demo
 from ingest.views import change, save_view
 from pages.components import menu
 from tests.test_browser import (
-    CHROMIUM,
-    FLAGS,
     SLOW_MS,
+    browser,
     choose,
+    demo,
     frozen_link,
     go,
     healthy,
     numbers,
     opened,
-    serving,
+    page,
     settle,
     visit,
 )
@@ -37,17 +37,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+__all__ = ["browser", "demo", "page"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 END = date(2026, 3, 1)
 FEB = "span=custom&from=2026-02-01&to=2026-02-28"
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("share") / "telemetry"
-    write_demo(folder, events=15_000, days=90, seed=3, end=END)
-    return folder
 
 
 @pytest.fixture
@@ -62,20 +56,6 @@ def home(demo, tmp_path) -> Path:
 def app(home, tmp_path) -> Iterator[str]:
     with serving(home, tmp_path / "server.log") as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def page(browser) -> Iterator[Page]:
-    with opened(browser) as one:
-        yield one
 
 
 def save(page: Page, name: str, *, scope: str = "The team") -> None:

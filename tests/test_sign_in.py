@@ -19,6 +19,7 @@ import pytest
 import signing_in
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from raw_page import QUIET_S, RawPage, refused, visit
+from serving import free_port
 from signing_in import BASE_TOML, get
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.util import calc_hash
@@ -68,7 +69,7 @@ def world(tmp_path_factory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("world")
     home = folder / "telemetry"
     write_demo(home, events=3_000, days=30, seed=3, end=END)
-    port = signing_in.free_port()
+    port = free_port()
     app = f"http://127.0.0.1:{port}"
     with signing_in.provider(app) as issuer:
         secrets = folder / "secrets.toml"

@@ -20,6 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from playwright.sync_api import expect, sync_playwright
+from serving import free_port
 
 from ingest.demo import write_demo
 
@@ -116,7 +117,7 @@ def site(tmp_path_factory) -> Iterator[Site]:
         pytest.skip("no nginx: `apt install nginx`")
     folder = tmp_path_factory.mktemp("nginx")
     folder.chmod(0o755)
-    made = Site(*(signing_in.free_port() for _ in range(3)))
+    made = Site(*(free_port() for _ in range(3)))
     certificate(folder)
     home = folder / "telemetry"
     write_demo(home, events=3_000, days=30, seed=3, end=END)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import signing_in
 from raw_page import refused
+from serving import free_port
 from streamlit import config
 
 from data_access.config import Server, SignIn
@@ -213,7 +214,7 @@ def test_a_sign_in_that_cannot_be_used_starts_nowhere(text, home):
 
 @pytest.fixture
 def port() -> int:
-    return signing_in.free_port()
+    return free_port()
 
 
 @pytest.mark.slow
