@@ -6,6 +6,7 @@ A cell computes itself after the page is laid out, and fails alone: the rest of 
 from __future__ import annotations
 
 import re
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
@@ -372,10 +373,8 @@ def _files(view: View, made: Cell, data: Data) -> None:
     figure = None if isinstance(drawn, tables.Table) else drawn
     words, about = (subtitle, _words(made.note, data) or ""), taken.about(view, made)
     shown = figure
-    if figure is not None and moments.time_axis(figure):
-        again = made.draw(data)  # marked for the picture; a notebook draws the numbers alone
-        if not isinstance(again, tables.Table):
-            shown = moments.annotated(again, moments.of(view))
+    if figure is not None and moments.time_axis(figure):  # a notebook draws the numbers alone
+        shown = moments.annotated(deepcopy(figure), moments.of(view))
     exports.files(
         frame,
         about,
