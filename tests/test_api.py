@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -824,7 +825,10 @@ def test_without_telemetry_it_says_what_to_do(tmp_path):
 # --- rows ------------------------------------------------------------------------------------
 
 
-def test_readers_who_take_nothing_hold_up_few_exports_and_not_for_long(demo, caplog):
+def test_readers_who_take_nothing_hold_up_few_exports_and_not_for_long(
+    demo, caplog, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     client = Client(demo, stall_s=0.5)
     export, headers = "/api/telemetry/export/csv", {"Authorization": f"Bearer {client.token}"}
     statuses: list[int] = []
@@ -843,8 +847,15 @@ def test_readers_who_take_nothing_hold_up_few_exports_and_not_for_long(demo, cap
             for _ in range(server.STREAMS_MAX + 2):
                 group.start_soon(stuck)
 
-    anyio.run(several)
+    left = []
 
+    async def until_all_are_cut_off() -> None:
+        await several()
+        left.extend(tmp_path.iterdir())  # while the server still runs
+
+    anyio.run(until_all_are_cut_off)
+
+    assert not left
     assert sorted(statuses) == [200] * server.STREAMS_MAX + [503] * 2
     assert caplog.text.count("taken too slowly") == server.STREAMS_MAX
     assert client(export).status == 200

@@ -183,7 +183,9 @@ class Api:
             await self._response(call, reply)(scope, receive, self._in_time(send))
         except* TimeoutError:
             _log.warning("an answer was taken too slowly, and ended: %s", call.path[:80])
-        finally:  # whoever hung up is counted too
+        finally:  # whoever hung up is counted too, and ends the work at once
+            if isinstance(reply.pieces, Generator):
+                reply.pieces.close()
             self._streams -= call.is_streamed
             name = call.endpoint.name if call.endpoint else "unknown"
             self._requests.finished(name, reply.status, self._monotonic_s() - started_s)
@@ -264,14 +266,10 @@ class Api:
         return StreamingResponse(pieces, reply.status, headers, reply.media)
 
     async def _stream(self, first: bytes, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-        """Send the pieces as they are made; whoever hangs up ends the work."""
-        try:
-            yield first
-            while piece := await run_sync(next, pieces, b"", limiter=self._workers):
-                yield piece
-        finally:
-            if isinstance(pieces, Generator):
-                pieces.close()
+        """Send the pieces as they are made."""
+        yield first
+        while piece := await run_sync(next, pieces, b"", limiter=self._workers):
+            yield piece
 
     def _route(self, call: Call) -> None:
         """Find the endpoint, and refuse methods it has not."""
