@@ -751,7 +751,6 @@ _URL = (
     r"(?P<rest>[^\s\"'<>`\\]{1,4096})"
 )
 _LOCAL_SCHEMES = ("file", "vscode", "sqlite", "unix", "editor", "webpack", "app", "jar", "idea")
-_WEB_SCHEMES = ("http", "https", "ws", "wss")
 
 
 def _shorten_url(found: re.Match[str]) -> str:

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 from data_access import Window
+from data_access.asked import end_of_span
 from pages.components import charts, filters, palette, pictures
 
 ROOT = Path(__file__).parent.parent
@@ -299,24 +300,22 @@ TODAY = date(2026, 11, 18)  # a Wednesday
     ],
 )
 def test_a_relative_span_ends_with_the_last_day_worth_showing(span, last_day, switches, end):
-    found, _ = filters.end_day(
-        span, TODAY, last_day, **{"complete": True, "live": False} | switches
-    )
+    found, _ = end_of_span(span, TODAY, last_day, **{"complete": True, "live": False} | switches)
     assert found == end
 
 
 def test_a_span_that_was_moved_says_so():
-    _, notes = filters.end_day("7d", TODAY, date(2020, 5, 1), complete=True, live=False)
-    assert "The data ends on 1 May 2020" in notes[0]
+    end, moved = end_of_span("7d", TODAY, date(2020, 5, 1), complete=True, live=False)
+    assert "The data ends on 1 May 2020" in filters.why_moved(moved, "7d", TODAY, end)[0]
 
 
 @pytest.mark.parametrize(
     ("span", "day"), [("week", date(2026, 11, 16)), ("month", date(2026, 11, 1))]
 )
 def test_a_period_on_its_first_day_shows_that_day(span, day):
-    found, notes = filters.end_day(span, day, day, complete=True, live=False)
+    found, moved = end_of_span(span, day, day, complete=True, live=False)
     assert found == day
-    assert "began today" in notes[0]
+    assert "began today" in filters.why_moved(moved, span, day, found)[0]
 
 
 def test_what_a_link_asks_for_in_vain_is_noted():

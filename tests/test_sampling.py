@@ -368,7 +368,6 @@ NAMES = (
 DRAWS = 8  # samples of the same home, each with its users called something else
 
 Rows = list[dict[str, Any]]
-Estimates = dict[str, tuple[float, float]]  # number -> (estimate, standard error)
 
 
 def population() -> tuple[Rows, Rows]:

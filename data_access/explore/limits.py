@@ -12,4 +12,3 @@ PLAN_CHARS_MAX: Final = 20_000
 WAIT_SECONDS_MAX: Final = 5.0  # for one of the places to become free
 SPARE_IDLE_SECONDS_MAX: Final = 600.0  # an unused process goes home after that
 START_SECONDS_MAX: Final = 30.0  # for a process to load the engine, on a busy machine
-NICE: Final = 5  # a query steps back behind the pages

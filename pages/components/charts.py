@@ -31,6 +31,7 @@ _LOG_MS_MIN: Final = 0.05  # a logarithmic axis has no zero
 _LABEL_PX: Final = 15  # labels of lines stand at least this far apart
 _MINUTE_MS: Final = 60_000
 _CHAR_PX: Final = 6.6
+_TARGET_PX: Final = 24
 _NO_TITLE: Final = {"text": "", "standoff": 0, "font": {"size": 1}}  # the subtitle names the unit
 _MULTIPLE_PX: Final = 82  # of one small chart
 _FAINT: Final = 0.45
@@ -358,7 +359,6 @@ def bars(
     name: str,
     value: str,
     kind: str = "count",
-    colours: Mapping[str, str] | None = None,
     said: Sequence[str] | None = None,
     most: int = 12,
     height: int | None = None,
@@ -373,7 +373,7 @@ def bars(
         y=_distinct(names),
         x=values,
         orientation="h",
-        marker={"color": [(colours or {}).get(one, palette.colour(one)) for one in names]},
+        marker={"color": [palette.colour(one) for one in names]},
         text=[f"{word} " for word in words],
         textposition="outside",
         cliponaxis=False,
@@ -572,8 +572,6 @@ def targets(
     y: Sequence[Any],
     tokens: Sequence[str],
     said: Sequence[str],
-    *,
-    size: int = 24,
 ) -> go.Figure:
     """Lay invisible squares over a picture whose own marks cannot be clicked: heatmaps, Sankeys.
 
@@ -586,7 +584,7 @@ def targets(
         x=list(x),
         y=list(y),
         mode="markers",
-        marker={"size": size, "symbol": "square", "opacity": 0},
+        marker={"size": _TARGET_PX, "symbol": "square", "opacity": 0},
         showlegend=False,
         name="",
         # Plotly clicks only what it hovers over

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from data_access.explore import BUCKETS
 from pages.components import charts, palette, text
 from pages.components import explore_words as words
 
@@ -368,8 +367,3 @@ def number(frame: pl.DataFrame, plan: Plan, question: Question) -> str:
 def adds_up(question: Question) -> bool:
     """Tell whether the numbers of a built question may be added: only then is there a total."""
     return not question.sql and question.measure in {"count", "rows", "sum"}
-
-
-def buckets_in(question: Question) -> list[str]:
-    """Return the parts of time a question is grouped by."""
-    return [name for name in question.group if name in BUCKETS]

@@ -15,7 +15,6 @@ import streamlit as st
 
 from data_access import DataUnavailable
 from data_access.explore import QueryRefused, Question, start
-from data_access.explore.refused import CANCELLED
 from pages.components.load import answers
 
 if TYPE_CHECKING:
@@ -172,8 +171,3 @@ def _finished(job: Job) -> Outcome:
 def _keep(found: Outcome) -> Outcome:
     st.session_state[_DONE] = found
     return found
-
-
-def was_cancelled(found: Outcome) -> bool:
-    """Tell whether the reader stopped it."""
-    return found.refused is not None and found.refused.kind == CANCELLED

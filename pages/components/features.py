@@ -109,7 +109,7 @@ def breadth(data: Data) -> go.Figure:
         for row in data.now.rows(named=True)
     ]
     return feature_charts.by_number(
-        _labelled(data.now, "features"),
+        _labelled(data.now),
         label="label",
         value="users",
         said=said,
@@ -120,7 +120,7 @@ def breadth(data: Data) -> go.Figure:
 def depth(data: Data) -> go.Figure:
     """Draw how often people of each breadth use something on an active day."""
     drawn = feature_charts.levels(
-        _labelled(data.now, "features"),
+        _labelled(data.now),
         {"uses_per_day_p50": "uses on an active day"},
         label="label",
         unit="different features used",
@@ -150,8 +150,8 @@ def heaviest(data: Data) -> Table:
     )
 
 
-def _labelled(frame: pl.DataFrame, column: str) -> pl.DataFrame:
-    return frame.with_columns(pl.col(column).cast(pl.String).alias("label"))
+def _labelled(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(pl.col("features").cast(pl.String).alias("label"))
 
 
 # --- tools ---------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import streamlit as st
 
-from data_access.asked import end_of_span, resolve
+from data_access.asked import resolve
 from data_access.filters import (
     DIMENSIONS,
     SPAN_DEFAULT,
@@ -158,7 +158,7 @@ def _chosen(
     )
     span = asked_for.span
     is_named = span == "24h" and bool(values.get("until"))  # an instant in the link is not moved
-    moved = () if is_named else _moved(asked_for.moved, span, today, asked_for.end)
+    moved = () if is_named else why_moved(asked_for.moved, span, today, asked_for.end)
     said = (*notes, *asked_for.filters.notes, *moved)
     return Choice(
         filters=asked_for.filters,
@@ -172,37 +172,7 @@ def _chosen(
     )
 
 
-def end_day(
-    span: str,
-    today: date,
-    last_day: date | None,
-    *,
-    complete: bool,
-    live: bool,
-    first_day: date | None = None,
-    week_starts_on: str = "monday",
-) -> tuple[date, tuple[str, ...]]:
-    """Return the day a relative span ends with, and what to tell the reader about it.
-
-    Parameters
-    ----------
-    span : one of SPANS; custom dates and links that name an instant are never moved.
-    first_day, last_day : the first and the last day with data, if any.
-    complete, live : the switches; live shows today whatever `complete` says.
-    """
-    end, moved = end_of_span(
-        span,
-        today,
-        last_day,
-        complete=complete,
-        live=live,
-        first_day=first_day,
-        week_starts_on=week_starts_on,
-    )
-    return end, _moved(moved, span, today, end)
-
-
-def _moved(why: Moved, span: str, today: date, end: date) -> tuple[str, ...]:
+def why_moved(why: Moved, span: str, today: date, end: date) -> tuple[str, ...]:
     """Say why a span does not end with the usual day, if it does not."""
     said = {
         "began": f"This {span} began today, so today is shown although it is not over.",

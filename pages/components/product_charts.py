@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pages.components import charts, palette
+from pages.components import charts, palette, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +29,6 @@ def stacked(
     value: str,
     parts: Sequence[str],
     noun: str,
-    kind: str = "count",
 ) -> go.Figure:
     """Draw one horizontal bar per `name`, made of its `parts`: each a colour and a pattern.
 
@@ -46,7 +45,6 @@ def stacked(
         height=max(charts.SMALL, _BAR_PX * len(names) + 60), margin={"t": _LEGEND_PX}
     )
     found = {(one, which): n for one, which, n in frame.select(name, part, value).iter_rows()}
-    say = charts.SAY[kind]
     for position, which in enumerate(parts):
         values = [found.get((one, which)) for one in names]
         if not any(values):
@@ -57,7 +55,7 @@ def stacked(
             name=charts.label_of(which),
             orientation="h",
             marker=_fill(position),
-            customdata=[f"{say(n)} {noun}" for n in values],
+            customdata=[f"{text.count(n)} {noun}" for n in values],
             hovertemplate="%{y}, %{fullData.name}: %{customdata}<extra></extra>",
         )
     drawn.update_layout(
@@ -66,7 +64,7 @@ def stacked(
         hovermode="closest",
         legend={"traceorder": "normal"},
     )
-    drawn.update_xaxes(**charts.TICKS[kind])
+    drawn.update_xaxes(**charts.TICKS["count"])
     drawn.update_yaxes(autorange="reversed", showgrid=False, nticks=len(names))
     return drawn
 
