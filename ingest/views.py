@@ -40,7 +40,6 @@ __all__ = [
     "remember",
     "remove",
     "restore",
-    "save_query",
     "save_view",
 ]
 
@@ -108,20 +107,22 @@ def save_view(
     *,
     page: str,
     query: str,
+    kind: str = "view",
     who: str = "",
     scope: str = "personal",
     description: str = "",
     dates: str = "relative",
     now: datetime | None = None,
 ) -> Kept:
-    """Keep a page with its filters under a new name.
+    """Keep a page with its filters, or a question put to Explore, under a new name.
 
     Parameters
     ----------
     home : the folder on show.
-    name : one line; two of the same owner (or of the team) differ by more than case.
+    name : one line; two of a kind of the same owner (or of the team) differ by more than case.
     page : the page's address, such as `retention`.
-    query : its filters and choices as a link writes them.
+    query : its filters and choices, or the question, as a link writes them.
+    kind : "view" or "query".
     who : the owner's address; empty where nobody signs in.
     scope : "personal" (the owner's alone) or "team" (everybody sees it).
     dates : "relative" when the span in `query` is to move on with time, else "frozen". It is
@@ -132,45 +133,28 @@ def save_view(
     TeamRefused : when the name is taken or cannot be used, a limit is met, or the home cannot be
         written.
     """
-    return _save(
-        home,
-        "view",
-        name,
-        page=page,
-        query=query,
-        who=who,
-        scope=scope,
-        description=description,
-        dates=dates,
-        now=now,
-    )
-
-
-def save_query(
-    home: str | Path,
-    name: str,
-    *,
-    query: str,
-    page: str = "explore",
-    who: str = "",
-    scope: str = "personal",
-    description: str = "",
-    dates: str = "relative",
-    now: datetime | None = None,
-) -> Kept:
-    """Keep a question put to Explore (as its link writes it) under a new name; see `save_view`."""
-    return _save(
-        home,
-        "query",
-        name,
-        page=page,
-        query=query,
-        who=who,
-        scope=scope,
-        description=description,
-        dates=dates,
-        now=now,
-    )
+    person, at = _person(who), _stamp(now)
+    row = {
+        "id": secrets.token_hex(6),
+        "kind": _one_of("kind", kind, KINDS),
+        **_named(name),
+        "description": one_line(description, VIEW_WORDS_CHARS_MAX),
+        "owner": person,
+        "scope": _one_of("scope", scope, SCOPES),
+        "page": _page(page),
+        "query": _query(query),
+        "dates": _one_of("dates", dates, DATES),
+        "created_at": at,
+        "updated_at": at,
+        "updated_by": person,
+        "revision": 1,
+    }
+    with _writing(home) as connection:
+        _refuse_taken(connection, row, "")
+        _refuse_many(connection, row)
+        marks = ", ".join(f":{name}" for name in row)
+        connection.execute(f"INSERT INTO saved ({', '.join(row)}) VALUES ({marks})", row)
+    return Kept(str(row["id"]), 1)
 
 
 def change(
@@ -321,43 +305,6 @@ def forget(home: str | Path, query: str | None = None, *, who: str = "") -> int:
 
 
 # --- what is said ----------------------------------------------------------------------------
-
-
-def _save(
-    home: str | Path,
-    kind: str,
-    name: str,
-    *,
-    page: str,
-    query: str,
-    who: str,
-    scope: str,
-    description: str,
-    dates: str,
-    now: datetime | None,
-) -> Kept:
-    person, at = _person(who), _stamp(now)
-    row = {
-        "id": secrets.token_hex(6),
-        "kind": _one_of("kind", kind, KINDS),
-        **_named(name),
-        "description": one_line(description, VIEW_WORDS_CHARS_MAX),
-        "owner": person,
-        "scope": _one_of("scope", scope, SCOPES),
-        "page": _page(page),
-        "query": _query(query),
-        "dates": _one_of("dates", dates, DATES),
-        "created_at": at,
-        "updated_at": at,
-        "updated_by": person,
-        "revision": 1,
-    }
-    with _writing(home) as connection:
-        _refuse_taken(connection, row, "")
-        _refuse_many(connection, row)
-        marks = ", ".join(f":{name}" for name in row)
-        connection.execute(f"INSERT INTO saved ({', '.join(row)}) VALUES ({marks})", row)
-    return Kept(str(row["id"]), 1)
 
 
 def _named(name: str) -> dict[str, str]:

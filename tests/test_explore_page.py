@@ -24,7 +24,7 @@ from data_access.explore import MEASURES, PICTURES, Condition, Question, ask, cl
 from data_access.schema import SCHEMAS
 from data_access.views import history, queries
 from ingest.demo import write_demo
-from ingest.views import save_query
+from ingest.views import save_view
 from pages.components import explore, explore_build, explore_charts, explore_run, explore_words
 from pages.components.explore_charts import Plan, planned
 from pages.components.explore_examples import EXAMPLES
@@ -263,7 +263,8 @@ def test_a_question_nobody_looks_at_any_more_is_stopped(demo):
 @pytest.mark.slow
 def test_a_question_is_saved_by_name_and_opened_by_its_link(demo):
     link = {"explore.measure": "people", "explore.group": "day"}
-    kept = save_query(demo, "Daily", query="explore.measure=people&explore.group=day", scope="team")
+    query = "explore.measure=people&explore.group=day"
+    kept = save_view(demo, "Daily", kind="query", page="explore", query=query, scope="team")
     app = opened(demo, **{"explore.saved": kept.id})
 
     assert "**Daily**" in words(app)

@@ -36,7 +36,6 @@ from ingest.views import (
     remember,
     remove,
     restore,
-    save_query,
     save_view,
 )
 from ingest.vocabulary import HISTORY_MAX, VIEW_NAME_CHARS_MAX, VIEW_QUERY_CHARS_MAX, VIEWS_SCHEMA
@@ -173,7 +172,7 @@ def test_a_name_is_taken_once_in_the_team_and_once_per_person_whatever_its_case(
     keep(home, "Straße", who=ANA, scope="team")
     keep(home, "Mine", who=ANA)
     keep(home, "Mine", who=BEN)
-    save_query(home, "Mine", query="sql=1", who=ANA)
+    keep(home, "Mine", kind="query", page="explore", query="sql=1", who=ANA)
     keep(home, "STRASSE", who=BEN)  # personal, beside the team's
 
     with pytest.raises(TeamRefused, match=f"a team view “Straße” already, saved by {ANA} on 2026"):
@@ -219,6 +218,7 @@ def test_a_view_taken_away_comes_back_unless_its_name_is_taken(home):
         ({"page": "javascript:alert(1)"}, "is no page"),
         ({"page": ""}, "is no page"),
         ({"query": "x" * (VIEW_QUERY_CHARS_MAX + 1)}, "longer than 64,000"),
+        ({"kind": "note"}, "kind cannot be 'note'; it is one of view, query"),
         ({"scope": "world"}, "scope cannot be 'world'; it is one of personal, team"),
         ({"dates": "sometimes"}, "one of relative, frozen"),
         ({"who": "x" * 255}, "longer than any real one"),
@@ -253,7 +253,7 @@ def test_nobody_fills_the_list_for_ever(home):
 
 def test_a_query_has_a_list_of_its_own(home):
     keep(home, "View")
-    save_query(home, "Query", query="sql=SELECT%201", description="Just one", now=NOW)
+    keep(home, "Query", kind="query", page="explore", query="sql=SELECT%201")
 
     assert names(home) == ["View"]
     assert [(one.kind, one.name, one.page) for one in queries(home)] == [

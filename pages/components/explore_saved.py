@@ -18,7 +18,7 @@ from data_access.views import history, queries
 from ingest import views as store
 from ingest.team import TeamRefused
 from ingest.vocabulary import VIEW_NAME_CHARS_MAX, VIEW_WORDS_CHARS_MAX
-from pages.components import access, explore, explore_build, text
+from pages.components import access, explore, explore_build, menu, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -222,9 +222,11 @@ def _open(query: str, view_id: str = "") -> None:
 def _save(home: str, query: str) -> None:
     state = st.session_state
     with _said():
-        kept = store.save_query(
+        kept = store.save_view(
             home,
             state["_x-save-name"],
+            kind="query",
+            page=menu.EXPLORE.address,
             query=query,
             who=access.who(),
             scope=SCOPES[state["_x-save-scope"]],
