@@ -258,6 +258,47 @@ def test_a_large_export_is_sent_to_those_who_may_export_whoever_has_its_address(
     files.shelf.clear()
 
 
+def signed_in(signing: Path) -> tuple[Door, dict[str, str]]:
+    """Return a server's door as it is after its start, and the headers of an admin's request."""
+
+    async def answer(scope, receive, send):
+        await PlainTextResponse("data")(scope, receive, send)
+
+    said = json.dumps(signing_in.claims("ada@example.com", origin="http://127.0.0.1:2"))
+    cookie = create_signed_value(signing_in.SECRET, "_streamlit_user", said).decode()
+    headers = {"Host": "127.0.0.1:2", "Cookie": f"_streamlit_user={cookie}"}
+    return Door(answer, where=lambda: str(signing)), headers
+
+
+def test_a_copied_cookie_is_worthless_after_the_sign_out_whichever_server_sees_it(signing):
+    door, copied = signed_in(signing)
+    assert asgi.ask(door, "/media/x", headers=copied).status == 200
+
+    asgi.ask(door, "/auth/logout", headers=copied)
+
+    restarted, _ = signed_in(signing)
+    assert asgi.ask(door, "/media/x", headers=copied).status == 401
+    assert asgi.ask(restarted, "/media/x", headers=copied).status == 401
+
+
+def test_who_signed_out_and_cannot_be_told_lets_nobody_in(signing, caplog):
+    door, headers = signed_in(signing)
+    (signing / "sign_outs").touch()
+
+    assert asgi.ask(door, "/media/x", headers=headers).status == 503
+    assert asgi.ask(door, "/", headers=headers).status == 503
+    assert "who signed out cannot be read" in caplog.text
+    assert asgi.ask(door, "/_stcore/health", headers=headers).status == 200
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_page_of_another_site_signs_nobody_out(signing, site):
+    door, headers = signed_in(signing)
+
+    assert asgi.ask(door, "/auth/logout", headers=headers | {"Sec-Fetch-Site": site}).status == 403
+    assert asgi.ask(door, "/media/x", headers=headers).status == 200
+
+
 @pytest.mark.parametrize("root", ["/foo", "/foo/", "/", "/media", "/foo/bar"])
 def test_a_server_with_a_root_path_has_the_same_door(signing, root):
     async def answer(scope, receive, send):

@@ -16,14 +16,15 @@ SHARED = {"ingest.vocabulary", "ingest.stack_hash"}
 # the one file of ingest that a host never imports and a person's command may
 COMMAND_LINE_ONLY = {"ingest/migrations.py": {"sqlite_utils"}}
 # the files of the pages that write: the app is its own first customer, keeps the team's notes,
-# segments, views and questions, and looks at the tokens of the HTTP API; none touches the telemetry
-# on show
+# segments, views and questions, looks at the tokens of the HTTP API and remembers who signed out;
+# none touches the telemetry on show
 WRITERS = {
     "pages/components/recorder.py": {"ingest", "ingest.client", "ingest.events"},
     "pages/components/team.py": {"ingest.team"},
     "pages/components/explore_saved.py": {"ingest", "ingest.team"},
     "pages/components/views.py": {"ingest.team", "ingest.views"},
     "pages/server/api.py": {"ingest.tokens"},
+    "pages/server/left.py": {"ingest.sign_outs"},
 }
 
 

@@ -55,8 +55,8 @@ TOKENS = ("/api", "/metrics", "/healthz", "/readyz")  # the HTTP API's own tests
 class World:
     """The server behind the sign-in, and the file that says who may come in."""
 
-    def __init__(self, app: str, home: Path, log: Path) -> None:
-        self.app, self.home, self.log = app, home, log
+    def __init__(self, app: str, home: Path, log: Path, secrets: Path) -> None:
+        self.app, self.home, self.log, self.secrets = app, home, log, secrets
 
     def let_in(self, toml: str = BASE_TOML) -> None:
         """Write who may come in."""
@@ -74,7 +74,7 @@ def world(tmp_path_factory) -> Iterator[World]:
     with signing_in.provider(app) as issuer:
         secrets = folder / "secrets.toml"
         secrets.write_text(signing_in.secrets(issuer, app))
-        made = World(app, home, folder / "log")
+        made = World(app, home, folder / "log", secrets)
         made.let_in()
         with signing_in.serving(home, port, made.log, f"--secrets.files={secrets}"):
             yield made
@@ -386,6 +386,19 @@ def test_signing_out_clears_the_cookies_and_makes_copies_of_them_worthless(world
     assert "_streamlit_user" not in jar(page.context)
     assert get(f"{world.app}/media/x", Cookie=cookie_header(copy)).status == 401
     assert "Sign in" in visit(world.app, "errors", cookies=copy).text
+
+
+def test_another_server_of_the_home_or_the_same_one_later_knows_who_signed_out(world, tmp_path):
+    copy = cookie_header(signed(world))
+    stays = cookie_header(signed(world))
+    assert get(f"{world.app}/auth/logout", Cookie=copy).status == 302
+
+    secrets = f"--secrets.files={world.secrets}"
+    with signing_in.serving(world.home, free_port(), tmp_path / "log", secrets) as other:
+        assert get(f"{other}/media/x", Cookie=copy).status == 401
+        assert get(f"{other}/media/x", Cookie=stays).status == 404
+        assert get(f"{other}/auth/logout", Cookie=stays).status == 302
+    assert get(f"{world.app}/media/x", Cookie=stays).status == 401
 
 
 def test_another_site_cannot_sign_somebody_out(world):

@@ -7,10 +7,12 @@ and everything else only to those whom entry.decide lets in, asked again at ever
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from anyio.to_thread import run_sync
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, Response
@@ -40,6 +42,7 @@ TOKENS: Final = ("api", "metrics", "healthz", "readyz")  # the HTTP API, with to
 LOGIN, LOGOUT, CALLBACK = "auth/login", "auth/logout", "oauth2callback"
 STREAM: Final = "_stcore/stream"
 HSTS_SECONDS: Final = 365 * 24 * 3_600
+_log: Final = logging.getLogger(__name__)
 _REFUSED: Final = 1008  # websocket: policy violation
 _ORIGIN_CHARS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.:/-*[]_")
 
@@ -85,7 +88,7 @@ class Door:
             await self._watched(scope, visit, receive, send)
         else:
             if visit.path == LOGOUT and visit.claims:
-                self._left.add(visit.claims, visit.entry.ends or self._clock(), self._clock())
+                await run_sync(self._left.add, self._where(), visit.claims, self._clock())
             await self._app(scope, receive, self._answering(scope, visit, send))
 
     # --- who is it ----------------------------------------------------------------------------
@@ -98,7 +101,7 @@ class Door:
             return Visit(way, found, path, Entry(), {})
         claims = self._claims(scope, found)
         entry = self._entry(claims, found)
-        if entry.why == "anonymous":  # nobody is signed in: Streamlit must not think so
+        if entry.why in ("anonymous", "settings"):  # Streamlit must not think that somebody is in
             scope["headers"] = cookies.without_ours(scope["headers"])
         return Visit(way, found, path, entry, claims)
 
@@ -108,10 +111,14 @@ class Door:
         return cookies.claims(HTTPConnection(scope).cookies, found.origin)
 
     def _entry(self, claims: dict[str, Any], found: policy.Policy) -> Entry:
-        now = self._clock()
-        if found.missing or self._left.has(claims, now):
+        if found.missing or not claims:
             return Entry(why="anonymous")
-        return decide(claims, found.sign_in, now)
+        try:
+            has_left = self._left.has(self._where(), claims)
+        except OSError as error:  # who cannot be told from somebody who left stays outside
+            _log.warning("nobody is let in: who signed out cannot be read: %s", error)
+            return Entry(why="settings")
+        return Entry(why="anonymous") if has_left else decide(claims, found.sign_in, self._clock())
 
     # --- may it pass --------------------------------------------------------------------------
 
@@ -122,11 +129,8 @@ class Door:
             return (403, _local_only(strange)) if strange else None
         if _is_below(visit.path, (*OPEN_HERE[:1], *TOKENS)):
             return None
-        if visit.policy.missing:
-            return (
-                503,
-                "Signing in is not set up completely. The server's log says what is missing.",
-            )
+        if visit.policy.missing or visit.entry.why == "settings":
+            return 503, "Nobody can be let in as it is set up. The server's log says why."
         strange = _strange_here(scope, visit)
         if strange:
             return 403, strange
@@ -134,7 +138,7 @@ class Door:
 
     def _closed(self, scope: Scope, visit: Visit) -> tuple[int, str] | None:
         path = visit.path
-        if path == LOGOUT and _first(scope, b"sec-fetch-site") == "cross-site":
+        if path == LOGOUT and _first(scope, b"sec-fetch-site") in ("cross-site", "same-site"):
             return 403, "Another site cannot sign you out. Sign out in the app."
         if _is_below(path, CLOSED):
             return 404, "Not found."
