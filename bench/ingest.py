@@ -15,7 +15,6 @@ import gc
 import itertools
 import json
 import os
-import queue
 import random
 import resource
 import sqlite3
@@ -23,23 +22,37 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from bench.rivals import (
+    BURST_S,
+    DRAIN_S,
+    RIVALS,
+    ConsumedQueue,
+    OpenTelemetry,
+    Ours,
+    PlainQueue,
+    PostHog,
+    client_of,
+    must,
+    stored_in,
+    to_say,
+    track,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from ingest.client import Client
+    from bench.rivals import Rival, Said
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 CALLS: Final = 1_000  # in a round: fewer than the smallest buffer, OpenTelemetry's 2,048, holds
 ROUNDS: Final = 60
 BUSY_PER_SECOND: Final = 20_000
 BUSY_S: Final = 5.0
-BURST_S: Final = 0.001
 SUSTAINED_EVENTS: Final = 100_000
 SUSTAINED_ROUNDS: Final = 3
 BATCH_ROWS: Final = 2_000  # the client's own: ingest.worker.BATCH_MAX
@@ -48,14 +61,8 @@ STEADY_BURST_S: Final = 0.01
 STARTS: Final = 15
 TOOL_CALLS: Final = 100
 TOOL_MS: Final = 1.0
-DRAIN_S: Final = 60.0
 REST_S: Final = 0.005  # after a drain, until the background's threads sleep again
-PEOPLE: Final = 500
 HEAVY: Final = ("polars", "streamlit", "plotly", "pandas", "sqlite_utils")
-TOOLS: Final = (
-    *("search_context", "update_memory", "compress_context", "reference_suggest"),
-    *("ontology_classify", "branch_create", "tool_call"),
-)
 
 
 @dataclass(frozen=True)
@@ -84,10 +91,6 @@ class Figure:
         above = self.at_most is not None and self.value > self.at_most
         below = self.at_least is not None and self.value < self.at_least
         return "missed" if above or below else "met"
-
-
-class Wrong(RuntimeError):  # noqa: N818 - names the situation
-    """A benchmark that lost something, or measured something else, has no result."""
 
 
 def main() -> None:
@@ -126,331 +129,17 @@ def _line(figure: Figure) -> str:
     ).rstrip()
 
 
-def _must(holds: bool, message: str) -> None:  # noqa: FBT001 - an assertion that -O does not remove
-    if not holds:
-        raise Wrong(message)
-
-
-# --- what is said ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What a host has at hand when it calls."""
-
-    user: str
-    session: str
-    tier: str
-    tool: str
-    took_ms: float
-    results: int
-
-
-def _said(count: int) -> list[Said]:
-    """Return that many different things to say, the same every time."""
-    chance = random.Random(1)  # noqa: S311 - a payload, not a secret
-    tiers = ("free", "trial", "paid", "enterprise")
-    people = [(f"user-{n}", f"sess_{n:04d}", tiers[n % 4]) for n in range(PEOPLE)]
-    return [
-        Said(
-            *chance.choice(people),
-            chance.choice(TOOLS),
-            round(chance.lognormvariate(4, 1), 2),
-            chance.randrange(50),
-        )
-        for _ in range(count)
-    ]
-
-
-def _client(home: Path) -> Client:
-    from ingest import Client  # noqa: PLC0415 - a process without a client must not load it
-
-    return Client(home, channel="server", release="2.0.0", environ={})
-
-
-def _track(client: Client, said: Said) -> bool:
-    """Say it the way a host would."""
-    return client.track(
-        "server_operation_called",
-        user_id=said.user,
-        session_id=said.session,
-        user_tier=said.tier,
-        channel="server",
-        result="success",
-        duration_ms=said.took_ms,
-        metadata={"tool_name": said.tool, "results_count": said.results},
-    )
-
-
-def _stored(home: Path) -> int:
-    """Return how many events SQLite has."""
-    from ingest.migrate import open_database  # noqa: PLC0415 - as in _client
-
-    connection = open_database(home / "telemetry.db")
-    try:
-        return int(connection.execute("SELECT count(*) FROM telemetry_events").fetchone()[0])
-    finally:
-        connection.close()
-
-
-# --- the rivals --------------------------------------------------------------------------------
-
-
-class Rival(Protocol):
-    """A client under its usual settings, and a count of what reached its far end."""
-
-    name: str
-
-    def say(self, said: Said) -> object:
-        """Make one call."""
-
-    def drain(self) -> None:
-        """Wait until the background has nothing left."""
-
-    def close(self) -> int:
-        """Stop; return how many calls reached the far end."""
-
-
-class Ours:
-    """Log and SQLite."""
-
-    name = "betascope track()"
-
-    def __init__(self, home: Path) -> None:
-        self._home = home
-        self._client = client = _client(home)
-        self.say = lambda said: client.track(
-            "server_operation_called",
-            user_id=said.user,
-            session_id=said.session,
-            user_tier=said.tier,
-            channel="server",
-            result="success",
-            duration_ms=said.took_ms,
-            metadata={"tool_name": said.tool, "results_count": said.results},
-        )
-
-    def drain(self) -> None:
-        """Wait for the log and SQLite."""
-        _must(self._client.flush(DRAIN_S), "flush ran out of time")
-
-    def close(self) -> int:
-        """Close; return how many rows SQLite has."""
-        _must(self._client.close(DRAIN_S), "close ran out of time")
-        stats = self._client.stats()
-        _must(stats["faults"] == 0, f"the client met faults: {stats}")
-        return _stored(self._home)
-
-
-class OpenTelemetry:
-    """The SDK's batched log records; the exporter only counts them."""
-
-    name = "OpenTelemetry emit()"
-
-    def __init__(self, _: Path) -> None:
-        from opentelemetry._logs import LogRecord  # noqa: PLC0415 - as in _client
-        from opentelemetry.sdk._logs import LoggerProvider, export  # noqa: PLC0415 - the same
-
-        class Counting(export.LogRecordExporter):
-            taken = 0
-
-            def export(self, batch: Sequence[object]) -> export.LogRecordExportResult:
-                self.taken += len(batch)
-                return export.LogRecordExportResult.SUCCESS
-
-            def shutdown(self) -> None:
-                """Nothing to stop."""
-
-            def force_flush(self, timeout_millis: int = 30_000) -> bool:
-                return timeout_millis > 0
-
-        self._exporter = Counting()
-        self._provider = LoggerProvider(shutdown_on_exit=False)
-        self._processor = export.BatchLogRecordProcessor(self._exporter)
-        self._provider.add_log_record_processor(self._processor)
-        emit = self._provider.get_logger("bench").emit
-        self.say = lambda said: emit(
-            LogRecord(
-                timestamp=time.time_ns(),
-                event_name="server_operation_called",
-                attributes={
-                    "user.id": said.user,
-                    "session.id": said.session,
-                    "user_tier": said.tier,
-                    "channel": "server",
-                    "result": "success",
-                    "duration_ms": said.took_ms,
-                    "tool_name": said.tool,
-                    "results_count": said.results,
-                },
-            )
-        )
-
-    def drain(self) -> None:
-        """Export what waits."""
-        _must(self._processor.force_flush(), "OpenTelemetry did not flush")
-
-    def close(self) -> int:
-        """Shut down; return how many records were exported."""
-        self._provider.shutdown()
-        return self._exporter.taken
-
-
-class PostHog:
-    """The official client with its queue and its consumer; only the network is cut out."""
-
-    name = "posthog capture()"
-
-    def __init__(self, _: Path) -> None:
-        from posthog import Posthog  # noqa: PLC0415 - as in _client
-        from posthog.consumer import Consumer  # noqa: PLC0415 - the same
-
-        self._taken = 0
-        setattr(Consumer, "request", self._request)  # noqa: B010 - a method, mypy would rather not
-        self._client = Posthog("phc_bench", host="http://127.0.0.1:9", sync_mode=False)
-        capture = self._client.capture
-        self.say = lambda said: capture(
-            "server_operation_called",
-            distinct_id=said.user,
-            properties={
-                "$session_id": said.session,
-                "user_tier": said.tier,
-                "channel": "server",
-                "result": "success",
-                "duration_ms": said.took_ms,
-                "tool_name": said.tool,
-                "results_count": said.results,
-            },
-        )
-
-    def _request(self, batch: Sequence[object]) -> None:
-        self._taken += len(batch)
-
-    def drain(self) -> None:
-        """Wait for the queue."""
-        self._client.flush()
-
-    def close(self) -> int:
-        """Shut down; return how many events would have been sent."""
-        self._client.shutdown()
-        return self._taken
-
-
-@dataclass(slots=True)
-class Record:
-    """What a hand-written client would put into its queue."""
-
-    name: str
-    user: str
-    session: str
-    tier: str
-    channel: str
-    result: str
-    duration_ms: float
-    metadata: Mapping[str, Any]
-    timestamp: float
-
-
-class PlainQueue:
-    """`queue.Queue` of dataclasses, emptied by hand between the rounds."""
-
-    name = "queue.Queue of dataclasses"
-
-    def __init__(self, _: Path) -> None:
-        self.taken = 0
-        self.queue: queue.Queue[Record | None] = queue.Queue()
-        put = self.queue.put
-        self.say = lambda said: put(
-            Record(
-                name="server_operation_called",
-                user=said.user,
-                session=said.session,
-                tier=said.tier,
-                channel="server",
-                result="success",
-                duration_ms=said.took_ms,
-                metadata={"tool_name": said.tool, "results_count": said.results},
-                timestamp=time.time(),
-            )
-        )
-
-    def drain(self) -> None:
-        """Take everything out."""
-        while not self.queue.empty():
-            self.queue.get()
-            self.taken += 1
-
-    def close(self) -> int:
-        """Return how many came out."""
-        return self.taken
-
-
-class ConsumedQueue(PlainQueue):
-    """The same with a thread that takes each one and does nothing with it."""
-
-    name = "queue.Queue of dataclasses, one consumer"
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self._thread = threading.Thread(target=self._consume, daemon=True)
-        self._thread.start()
-
-    def _consume(self) -> None:
-        while self.queue.get() is not None:
-            self.taken += 1
-
-    def drain(self) -> None:
-        """Wait until the thread has taken everything."""
-        until = time.monotonic() + DRAIN_S
-        while not self.queue.empty():
-            _must(time.monotonic() < until, "the consumer did not come to an end")
-            time.sleep(BURST_S)
-
-    def close(self) -> int:
-        """Stop the thread; return how many it took."""
-        self.queue.put(None)
-        self._thread.join(DRAIN_S)
-        return self.taken
-
-
-class Nothing:
-    """An empty call: what the measuring itself costs, and is part of every figure."""
-
-    name = "an empty call"
-
-    def __init__(self, _: Path) -> None:
-        self._calls = itertools.count()
-        self.say = lambda _said: None
-
-    def drain(self) -> None:
-        """Nothing waits."""
-
-    def close(self) -> int:
-        """Nothing can be lost."""
-        return -1
-
-
-RIVALS: Final[tuple[Callable[[Path], Rival], ...]] = (
-    Ours,
-    OpenTelemetry,
-    PostHog,
-    PlainQueue,
-    ConsumedQueue,
-    Nothing,
-)
-
-
 # --- track -------------------------------------------------------------------------------------
 
 
 def _track_part(folder: Path, _: float) -> Iterator[Figure]:
     """Measure a call while the background rests, and while it has no rest."""
-    things = _said(CALLS)
+    things = to_say(CALLS)
     rivals: list[Rival] = [kind(folder / f"home-{n}") for n, kind in enumerate(RIVALS)]
     times = _rounds(rivals, things)
     for rival in rivals:
         arrived = rival.close()
-        _must(
+        must(
             arrived in {-1, CALLS * (ROUNDS + 1)}, f"{rival.name}: {arrived} of {ROUNDS + 1} rounds"
         )
     best = {name: min(slot) for name, slot in times.items()}
@@ -511,7 +200,7 @@ def _busy_part(folder: Path) -> Iterator[Figure]:
 def _steadily(say: Callable[[Said], object]) -> tuple[list[int], float]:
     """Return what each call took, in nanoseconds, and how late the host's loop ever was."""
     burst = round(BUSY_PER_SECOND * BURST_S)
-    things = itertools.cycle(_said(CALLS))
+    things = itertools.cycle(to_say(CALLS))
     took_ns: list[int] = []
     behind_s = 0.0
     clock = time.perf_counter_ns
@@ -548,7 +237,7 @@ def _since(start: Took) -> Took:
 
 def _sustained_part(folder: Path, _: float) -> Iterator[Figure]:
     """Measure the way to log and SQLite as fast as it goes, against SQLite alone."""
-    things = _said(SUSTAINED_EVENTS)
+    things = to_say(SUSTAINED_EVENTS)
     ours, bare = [], []
     for number in range(SUSTAINED_ROUNDS + 1):
         home = folder / f"home-{number}"
@@ -577,13 +266,13 @@ def _sustained_part(folder: Path, _: float) -> Iterator[Figure]:
 
 def _tracked(home: Path, things: Sequence[Said]) -> Took:
     """Return the time until all of it is in the log and in SQLite."""
-    client = _client(home)
-    track, refused = client.track, 0
-    _must(_track(client, things[0]) and client.flush(DRAIN_S), "the first event did not arrive")
+    client = client_of(home)
+    say, refused = client.track, 0
+    must(track(client, things[0]) and client.flush(DRAIN_S), "the first event did not arrive")
     gc.collect()
     start = _now()
     for said in things:
-        while not track(
+        while not say(
             "server_operation_called",
             user_id=said.user,
             session_id=said.session,
@@ -597,12 +286,12 @@ def _tracked(home: Path, things: Sequence[Said]) -> Took:
             time.sleep(BURST_S)
     flushed = client.flush(DRAIN_S)
     took = _since(start)
-    stored = _stored(home)
-    _must(flushed and stored == len(things) + 1, f"{stored} of {len(things) + 1} are in SQLite")
-    _must(client.close(DRAIN_S), "close ran out of time")
+    stored = stored_in(home)
+    must(flushed and stored == len(things) + 1, f"{stored} of {len(things) + 1} are in SQLite")
+    must(client.close(DRAIN_S), "close ran out of time")
     stats = client.stats()
-    _must(sum(stats["dropped"].values()) == refused, f"{refused} calls were refused: {stats}")
-    _must(_logged(home) == stored, f"the log has {_logged(home)} lines, SQLite {stored} rows")
+    must(sum(stats["dropped"].values()) == refused, f"{refused} calls were refused: {stats}")
+    must(_logged(home) == stored, f"the log has {_logged(home)} lines, SQLite {stored} rows")
     return took
 
 
@@ -612,7 +301,7 @@ def _logged(home: Path) -> int:
 
 def _rows(home: Path) -> list[tuple[Any, ...]]:
     """Return the rows of a home as they are, without the first."""
-    from ingest.vocabulary import TABLES  # noqa: PLC0415 - as in _client
+    from ingest.vocabulary import TABLES  # noqa: PLC0415 - as in client_of
 
     columns = ", ".join(TABLES["events"].column_names)
     connection = sqlite3.connect(home / "telemetry.db")
@@ -624,7 +313,7 @@ def _rows(home: Path) -> list[tuple[Any, ...]]:
 
 def _bare(folder: Path, rows: Sequence[tuple[Any, ...]]) -> Took:
     """Return the time SQLite takes for the same rows into the same table, prebuilt."""
-    from ingest.migrate import open_database  # noqa: PLC0415 - as in _client
+    from ingest.migrate import open_database  # noqa: PLC0415 - as in client_of
     from ingest.vocabulary import TABLES  # noqa: PLC0415 - the same
 
     columns = TABLES["events"].column_names
@@ -641,7 +330,7 @@ def _bare(folder: Path, rows: Sequence[tuple[Any, ...]]) -> Took:
         connection.execute("COMMIT")
     took = _since(start)
     connection.close()
-    _must(_stored(folder) == len(rows), "bare executemany lost rows")
+    must(stored_in(folder) == len(rows), "bare executemany lost rows")
     return took
 
 
@@ -653,7 +342,7 @@ def _steady_part(folder: Path, minutes: float) -> Iterator[Figure]:
     without = _in_its_own_process("nothing", folder / "home", minutes)
     with_it = _in_its_own_process("client", folder / "home", minutes)
     said = with_it["said"]
-    _must(_stored(folder / "home") == said, f"not all of {said:,.0f} events are in SQLite")
+    must(stored_in(folder / "home") == said, f"not all of {said:,.0f} events are in SQLite")
     what = f"{STEADY_PER_SECOND:,}/s for {minutes:g} min"
     for name, key in (("at the end", "end_mb"), ("at its peak", "peak_mb")):
         added = with_it[key] - without[key]
@@ -680,24 +369,24 @@ def _in_its_own_process(side: str, home: Path, minutes: float) -> dict[str, floa
 
 def _alone(home: Path | None, minutes: float) -> None:
     """Say STEADY_PER_SECOND events a second, or build them only; print memory and CPU as JSON."""
-    things = itertools.cycle(_said(CALLS))
-    client = None if home is None else _client(home)
+    things = itertools.cycle(to_say(CALLS))
+    client = None if home is None else client_of(home)
     burst, bursts = round(STEADY_PER_SECOND * STEADY_BURST_S), round(minutes * 60 / STEADY_BURST_S)
     half_mb = 0.0
     start, cpu = time.monotonic(), time.process_time()
     for number in range(bursts):
         for said in itertools.islice(things, burst):
             if client is not None:
-                _must(_track(client, said), "the buffer is full at a thousand events a second")
+                must(track(client, said), "the buffer is full at a thousand events a second")
         if number == bursts // 2:
             half_mb = _memory_mb("VmRSS")
         time.sleep(max(start + (number + 1) * STEADY_BURST_S - time.monotonic(), 0))
     if client is not None:
-        _must(client.flush(DRAIN_S), "flush ran out of time")
+        must(client.flush(DRAIN_S), "flush ran out of time")
     share = (time.process_time() - cpu) / (time.monotonic() - start)
     end_mb, peak_mb = _memory_mb("VmRSS"), _memory_mb("VmHWM")
     if client is not None:
-        _must(client.close(DRAIN_S), "close ran out of time")
+        must(client.close(DRAIN_S), "close ran out of time")
     found = {"said": burst * bursts, "cpu": share}
     print(json.dumps(found | {"half_mb": half_mb, "end_mb": end_mb, "peak_mb": peak_mb}))
 
@@ -726,7 +415,7 @@ def _import_part(_: Path, __: float) -> Iterator[Figure]:
         [sys.executable, "-c", listing], capture_output=True, text=True, check=True, cwd=ROOT
     )
     heavy = sorted(set(HEAVY) & set(run.stdout.split()))
-    _must(not heavy, f"import ingest loads {', '.join(heavy)}")
+    must(not heavy, f"import ingest loads {', '.join(heavy)}")
     yield Figure("import", f"of {', '.join(HEAVY)}", len(heavy), "loaded", at_most=0)
 
 
@@ -743,7 +432,7 @@ def _start(code: str) -> Took:
 def _mcp_part(folder: Path, _: float) -> Iterator[Figure]:
     """Measure what the decorator adds to a tool that works for a millisecond."""
     try:
-        from ingest.mcp import instrument_tool  # noqa: PLC0415 - as in _client
+        from ingest.mcp import instrument_tool  # noqa: PLC0415 - as in client_of
     except ImportError:
         print("mcp       skipped: there is no ingest.mcp.instrument_tool")
         return
@@ -754,7 +443,7 @@ def _mcp_part(folder: Path, _: float) -> Iterator[Figure]:
             pass
         return {"results_count": len(query)}
 
-    client = _client(folder / "home")
+    client = client_of(folder / "home")
     told = instrument_tool(client)(search_context)
     calls_ms: list[list[float]] = [[], []]
     cpu_ms = [0.0, 0.0]
@@ -768,9 +457,9 @@ def _mcp_part(folder: Path, _: float) -> Iterator[Figure]:
             if number:
                 calls_ms[side] += slot
                 cpu_ms[side] += (time.process_time() - cpu) * 1e3
-    _must(client.close(DRAIN_S), "close ran out of time")
-    stored, calls = _stored(folder / "home"), TOOL_CALLS * (ROUNDS + 1)
-    _must(stored == calls, f"{stored} of {calls} calls of the tool were recorded")
+    must(client.close(DRAIN_S), "close ran out of time")
+    stored, calls = stored_in(folder / "home"), TOOL_CALLS * (ROUNDS + 1)
+    must(stored == calls, f"{stored} of {calls} calls of the tool were recorded")
     bare, over = calls_ms
     yield Figure("mcp", "the tool alone, median", statistics.median(bare), "ms")
     for kind, figure in (("median", statistics.median), ("smallest", min)):
@@ -808,7 +497,7 @@ TRACE: Final = "Traceback (most recent call last):\n" + "".join(
 
 def _parts_part(folder: Path, _: float) -> Iterator[Figure]:
     """Measure single steps, for information."""
-    from ingest import scrub  # noqa: PLC0415 - as in _client
+    from ingest import scrub  # noqa: PLC0415 - as in client_of
     from ingest.sampling import Sampling  # noqa: PLC0415 - the same
     from ingest.stack_hash import stack_hash  # noqa: PLC0415 - the same
 
@@ -821,7 +510,7 @@ def _parts_part(folder: Path, _: float) -> Iterator[Figure]:
         "duration_ms": 12.5,
         "metadata": {"tool_name": "search_context"},
     }
-    client = _client(folder / "home")
+    client = client_of(folder / "home")
     try:
         _fail(8)
     except ValueError as error:
@@ -840,13 +529,13 @@ def _parts_part(folder: Path, _: float) -> Iterator[Figure]:
     }
     for name, step in steps.items():
         yield Figure("parts", name, _each_us(step), "us")
-    _must(client.close(DRAIN_S), "close ran out of time")
+    must(client.close(DRAIN_S), "close ran out of time")
     yield from _worker_steps(folder)
 
 
 def _worker_steps(folder: Path) -> Iterator[Figure]:
     """Measure what the background thread does to an event, step by step."""
-    from ingest.counts import Counts  # noqa: PLC0415 - as in _client
+    from ingest.counts import Counts  # noqa: PLC0415 - as in client_of
     from ingest.ids import Uuid7  # noqa: PLC0415 - the same
     from ingest.migrate import open_database  # noqa: PLC0415 - the same
     from ingest.prepare import Preparer  # noqa: PLC0415 - the same
@@ -862,7 +551,7 @@ def _worker_steps(folder: Path) -> Iterator[Figure]:
         channel="server",
         release="2.0.0",
     )
-    things = itertools.cycle(_said(CALLS))
+    things = itertools.cycle(to_say(CALLS))
 
     def event() -> Any:  # noqa: ANN401 - a Row, which only ingest names
         said = next(things)
