@@ -18,8 +18,8 @@ import data_access
 from data_access import export, notebook
 from data_access.home import open_home
 from data_access.links import near, read_link
+from data_access.measures import MEASURES
 from data_access.metrics import METRICS
-from data_access.pipeline import MEASURES
 
 if TYPE_CHECKING:
     import argparse
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from data_access.links import Request
+    from data_access.measures import Measure
     from data_access.metrics.registry import Metric
-    from data_access.pipeline import Measure
 
 STDOUT: Final = "-"
 BAR_WIDTH: Final = 24

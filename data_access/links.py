@@ -20,9 +20,10 @@ from data_access.asked import at_least, resolve
 from data_access.compute import compute
 from data_access.filters import DIMENSIONS, QUERY_CHARS_MAX, SPANS, Filters
 from data_access.home import settings
+from data_access.measures import MEASURES, Measure
 from data_access.metrics import METRICS
 from data_access.metrics.breakdown import BREAKDOWNS
-from data_access.pipeline import MEASURES, Measure, pipeline
+from data_access.pipeline import pipeline
 from data_access.sources import first_day, last_day, properties, stages
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from data_access.explore.question import HIDDEN
 from data_access.filters import DIMENSIONS, Filters
 from data_access.fingerprint import fingerprint
 from data_access.home import HOME_VARIABLE
+from data_access.measures import MEASURES
 from data_access.metrics import METRICS
-from data_access.pipeline import MEASURES
 from ingest.vocabulary import TABLES
 
 if TYPE_CHECKING:

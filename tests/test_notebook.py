@@ -25,8 +25,9 @@ from data_access.compute import compute
 from data_access.explore import Question, ask
 from data_access.explore.checked import check
 from data_access.fingerprint import differences, fingerprint
+from data_access.measures import MEASURES
 from data_access.metrics import METRICS
-from data_access.pipeline import MEASURES, pipeline
+from data_access.pipeline import pipeline
 from ingest.loader import load
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from data_access import Window, pipeline
-from data_access.pipeline import LOSSES, MEASURES, OTHER
+from data_access.measures import MEASURES
+from data_access.pipeline import LOSSES, OTHER
 from ingest import Client
 from ingest.counts import REASONS
 from ingest.loader import replay_log

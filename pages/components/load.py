@@ -17,8 +17,8 @@ import streamlit as st
 
 import data_access
 from data_access.compute import compute
+from data_access.measures import MEASURES, Measure
 from data_access.metrics import METRICS
-from data_access.pipeline import MEASURES, Measure, Pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from data_access import Filters, Problem, Settings
     from data_access.explore import Answer
     from data_access.metrics.registry import Metric
+    from data_access.pipeline import Pipeline
     from data_access.window import Window
 
 SECONDS_MAX: Final = 300  # a clock-dependent answer is never older than this

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import polars as pl
 
 from data_access import DataUnavailable, Filters
-from data_access.pipeline import LOSSES, MEASURES
+from data_access.measures import MEASURES
+from data_access.pipeline import LOSSES
 from pages.components import charts, palette, text
 from pages.components.headline import Number
 from pages.components.tables import Table

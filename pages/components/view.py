@@ -14,9 +14,9 @@ import polars as pl
 import streamlit as st
 
 from data_access.asked import at_least, last_hours
+from data_access.measures import MEASURES
 from data_access.metrics import METRICS
 from data_access.metrics.sampling import AS_WRITTEN
-from data_access.pipeline import MEASURES
 from pages.components import options
 from pages.components.load import Facts, load, measured
 from pages.components.recorder import OFF, Recorder
