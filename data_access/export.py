@@ -2,7 +2,7 @@
 
 Text that a spreadsheet would run as a formula is neutralised in the formats spreadsheets open (CSV
 and Excel): a `'` stands before it. Numbers stay numbers. Parquet and JSON lines hold every text as
-it is.
+it is. Times are told in UTC in both; in a sheet they are times, in CSV text.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import re
 import tempfile
 import unicodedata
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -24,8 +25,8 @@ import polars as pl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from datetime import datetime
 
+    from xlsxwriter.format import Format as CellFormat
     from xlsxwriter.worksheet import Worksheet
 
 __all__ = [
@@ -54,7 +55,10 @@ __all__ = [
 EXCEL_ROWS_MAX: Final = 1_048_575  # a sheet's limit less the header
 EXCEL_COLUMNS_MAX: Final = 16_384
 EXCEL_CELL_CHARS_MAX: Final = 32_767
-EXCEL_EXACT_MAX: Final = 2**53  # a sheet's numbers are doubles; longer integers become text
+EXCEL_DIGITS_MAX: Final = 15  # more of a number are not kept: longer ones become text
+EXCEL_FROM: Final = date(1900, 3, 1)  # a sheet's calendar has a 29 February 1900
+EXCEL_TO: Final = date(9999, 12, 31)
+EXCEL_TIME_CHARS: Final = 25  # a column's width
 EXCEL_PROPERTY_CHARS_MAX: Final = 255
 EXCEL_HELD_ROWS: Final = 20_000  # more are not held: written to disk row by row
 ROWS_MAX: Final = 5_000_000  # of one file, unless the home's settings say otherwise
@@ -144,8 +148,37 @@ def _neutral_names(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _flat(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return the frame as a sheet can hold it: lists and times as text, and no formula."""
+    """Return the frame as CSV can hold it: lists and times as text, and no formula."""
     flat = pl.DataFrame([_text_of(frame[name], kind) for name, kind in frame.schema.items()])
+    return _without_formulas(flat)
+
+
+def _in_cells(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the frame as a sheet can hold it: as in CSV, but times stay times where they can."""
+    columns = [
+        _clock(column) if _is_time_of_a_sheet(column) else _text_of(column, column.dtype)
+        for column in frame
+    ]
+    return _without_formulas(pl.DataFrame(columns))
+
+
+def _is_time_of_a_sheet(column: pl.Series) -> bool:
+    """Tell whether a sheet's calendar holds each of these times to the last digit."""
+    if not isinstance(column.dtype, pl.Datetime):
+        return False
+    clock = _clock(column)
+    is_kept = (clock.dt.date().is_between(EXCEL_FROM, EXCEL_TO)) & (
+        clock == clock.dt.truncate("1ms")
+    )
+    return bool(is_kept.all())  # a gap is kept
+
+
+def _clock(column: pl.Series) -> pl.Series:
+    zoned = isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None
+    return column.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if zoned else column
+
+
+def _without_formulas(flat: pl.DataFrame) -> pl.DataFrame:
     texts = [name for name, kind in flat.schema.items() if kind == pl.String]
     return _neutral_names(flat.with_columns(neutral(pl.col(name)).alias(name) for name in texts))
 
@@ -263,21 +296,26 @@ def _write_excel(
         "strings_to_urls": False,
         "strings_to_numbers": False,
     }
+    kinds = rows.schema.dtypes()
     cut = [f"cut at {_excel_limit(rows)}"] if rows.rows < rows.rows_whole else []
     with Workbook(file, options) as book:
         if rows.rows > EXCEL_HELD_ROWS:
             book.use_zip64()
         sheet = book.add_worksheet("Rows")
-        day, bold = book.add_format({"num_format": "yyyy-mm-dd"}), book.add_format({"bold": True})
+        bold = book.add_format({"bold": True})
+        formats = [book.add_format({"num_format": _cell_format(kind)}) for kind in kinds]
+        for column, kind in enumerate(kinds):
+            if kind.is_temporal():  # too narrow, a sheet shows #### instead
+                sheet.set_column(column, column, EXCEL_TIME_CHARS)
         sheet.freeze_panes(1, 0)
         at = long_texts = 0
         for part in rows.slices():
-            flat = _flat(part)
+            flat = _in_cells(part)
             if not at:
                 sheet.write_row(0, 0, [_cell_text(name) for name in flat.columns], bold)
             for values in flat.iter_rows():
                 at += 1
-                long_texts += _write_row(sheet, at, values, day)
+                long_texts += _write_row(sheet, at, values, formats)
             tick(part.height)
         notes = [*cut]
         if long_texts:
@@ -301,7 +339,18 @@ def _excel_limit(rows: _Rows) -> str:
     return "the sheet's limit" if at_sheet else f"the limit of {rows.rows:,} rows"
 
 
-def _write_row(sheet: Worksheet, at: int, values: tuple[Any, ...], day: object) -> int:
+def _cell_format(kind: pl.DataType) -> str:
+    """Return how a sheet writes a column; the Z says that a time is in UTC, as in CSV."""
+    if kind == pl.Date:
+        return "yyyy-mm-dd"
+    if isinstance(kind, pl.Datetime):
+        return 'yyyy-mm-dd hh:mm:ss.000"Z"' if kind.time_zone else "yyyy-mm-dd hh:mm:ss.000"
+    return "General"
+
+
+def _write_row(
+    sheet: Worksheet, at: int, values: tuple[Any, ...], formats: list[CellFormat]
+) -> int:
     """Write one row of cells and return how many texts did not fit."""
     cut = 0
     for column, value in enumerate(values):
@@ -312,24 +361,24 @@ def _write_row(sheet: Worksheet, at: int, values: tuple[Any, ...], day: object) 
             cut += len(value) > EXCEL_CELL_CHARS_MAX
         elif isinstance(value, bool):
             sheet.write_boolean(at, column, value)
-        elif isinstance(value, int | float):
-            whole = isinstance(value, int)
-            if math.isfinite(value) and not (whole and abs(value) > EXCEL_EXACT_MAX):
-                sheet.write_number(at, column, value)
-            else:
-                sheet.write_string(at, column, str(value))
-        elif hasattr(value, "isoformat"):
-            _write_day(sheet, at, column, value, day)
+        elif isinstance(value, datetime) or (isinstance(value, date) and value >= EXCEL_FROM):
+            sheet.write_datetime(at, column, value, formats[column])
+        elif isinstance(value, date):
+            sheet.write_string(at, column, value.isoformat())
+        elif math.isfinite(value) and _is_exact(value):
+            sheet.write_number(at, column, value)
         else:
-            sheet.write_number(at, column, float(value))  # a decimal
+            sheet.write_string(at, column, str(value))
     return cut
 
 
-def _write_day(sheet: Worksheet, at: int, column: int, value: Any, day: object) -> None:  # noqa: ANN401 - a date
-    if value.year < 1900:  # noqa: PLR2004 - a sheet's calendar begins there
-        sheet.write_string(at, column, value.isoformat())
-    else:
-        sheet.write_datetime(at, column, value, day)
+def _is_exact(value: Any) -> bool:  # noqa: ANN401 - int, float or Decimal
+    """Tell whether a sheet keeps every digit of a whole number or a decimal."""
+    if isinstance(value, float):
+        return True  # a measure: its last digits are noise
+    if isinstance(value, int):
+        return abs(value) < 10**EXCEL_DIGITS_MAX
+    return len(str(value).replace(".", "").strip("-0")) <= EXCEL_DIGITS_MAX
 
 
 def _cell_text(text: str) -> str:

@@ -320,6 +320,24 @@ def test_a_cell_is_taken_away_as_picture_and_notebooks_by_keyboard(page, app, tm
 
 
 @pytest.mark.slow
+def test_a_table_is_taken_away_as_a_picture(page, app, tmp_path):
+    visit(page, f"{app}/errors?span=custom&from=2026-02-01&to=2026-02-28")
+    page.locator(".st-key-details-groups button").first.click()
+    page.get_by_role("tab", name="Export").click()
+
+    with page.expect_download(timeout=SLOW_MS) as download:
+        page.get_by_role("button", name="PNG").click()
+    download.value.save_as(tmp_path / "table.png")
+
+    picture = (tmp_path / "table.png").read_bytes()
+    width, height = struct.unpack(">II", picture[16:24])
+    assert width > 2 * 1_000, "as wide as its columns"
+    assert height > 2 * 200
+    assert len(picture) > 20_000, "more than white paper"
+    healthy(page)
+
+
+@pytest.mark.slow
 def test_live_shows_an_event_written_to_the_log_without_a_reload(browser, tmp_path):
     home = tmp_path / "telemetry"
     folder = home / "log" / datetime.now(UTC).strftime("%Y-%m-%d")

@@ -167,6 +167,46 @@ def test_numbers_stay_numbers_whatever_their_sign_or_size():
     assert cells(export.to_excel(frame), "xlsx")[1:] == [[-1, -0.5], [str(2**60), "inf"]]
 
 
+def test_a_sheet_keeps_every_digit_of_a_number():
+    exact, longer = 10**15 - 1, 10**15 + 1
+    frame = pl.DataFrame(
+        {
+            "n": [exact, -exact, longer],
+            "d": pl.Series(["1.50", "-0.25", "1234567890123456.5"]).cast(pl.Decimal(38, 2)),
+        }
+    )
+
+    assert cells(export.to_excel(frame), "xlsx")[1:] == [
+        [exact, 1.5],
+        [-exact, -0.25],
+        [str(longer), "1234567890123456.50"],
+    ]
+
+
+def test_times_are_times_in_a_sheet_told_in_utc_and_text_where_it_has_no_place_for_them():
+    frame = pl.DataFrame(
+        {
+            "at": [datetime(2026, 3, 1, 1, tzinfo=ZoneInfo("Europe/Berlin")), None],
+            "face": [datetime(2026, 3, 1, 12)] * 2,  # noqa: DTZ001 - a clock's face has no zone
+            "fine": [datetime(2026, 3, 1, 12, 0, 0, 1, tzinfo=UTC)] * 2,
+            "early": [datetime(1899, 1, 1, tzinfo=UTC)] * 2,
+            "day": [date(1900, 3, 1), date(1900, 2, 28)],
+        }
+    )
+    midnight = (date(2026, 3, 1) - date(1899, 12, 30)).days
+
+    book = export.to_excel(frame)
+
+    fine, early = "2026-03-01T12:00:00.000001Z", "1899-01-01T00:00:00.000000Z"
+    assert cells(book, "xlsx")[1:] == [
+        [midnight, midnight + 0.5, fine, early, 61],
+        [midnight + 0.5, fine, early, "1900-02-28"],
+    ]
+    with zipfile.ZipFile(io.BytesIO(book)) as parts:
+        styles = parts.read("xl/styles.xml").decode()
+    assert "yyyy-mm-dd hh:mm:ss.000&quot;Z&quot;" in styles
+
+
 def test_every_kind_of_column_has_a_place_in_every_format():
     frame = pl.DataFrame(
         {

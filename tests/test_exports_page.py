@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -11,7 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from data_access import export
-from pages.components import access, exports
+from pages.components import access, exports, picture_file, tables
 from pages.server.files import shelf
 
 if TYPE_CHECKING:
@@ -98,3 +99,71 @@ def test_the_facts_of_a_file_are_plain_json():
         "tier=paid",
         "1 of 1 rows: complete",
     )
+
+
+TABLE = tables.Table(
+    pl.DataFrame(
+        {
+            "name": ["<b>=1\u202e</b>\n" + "x" * 300, None],
+            "first_seen": [datetime(2026, 3, 29, 1, 30, tzinfo=UTC), None],
+            "day": [date(2026, 3, 1), None],
+            "events": [1_234_567, None],
+            "weight": [1_234.5678, 3.0],
+            "error_rate": [0.0123, float("nan")],
+            "duration_ms_p95": [1_234.5, None],
+            "cost": [-12.5, 0.0],
+            "is_new": [True, False],
+            "tiers": [["free", "paid"], []],
+            "per_day": [[0.0, 2.0], None],
+            "left_out": ["not named", ""],
+        }
+    ),
+    {
+        "name": "Name",
+        "first_seen": "First seen",
+        "day": "Day",
+        "events": "Events",
+        "weight": "Weight",
+        "error_rate": "Error rate",
+        "duration_ms_p95": "p95",
+        "cost": "Cost",
+        "is_new": "New",
+        "tiers": "Tiers",
+        "per_day": "Per day",
+        "gone": "Not in the frame",
+    },
+    {"cost": "money", "per_day": "spark"},
+)
+
+
+def test_a_tables_picture_says_what_the_page_says_in_its_words():
+    columns = tables.written(TABLE, timezone="Europe/Berlin", most=9)
+
+    assert [[one.heading, *one.cells] for one in columns] == [
+        ["Name", "<b>=1 </b> " + "x" * 188 + "…", "–"],  # noqa: RUF001 - what stands for nothing
+        ["First seen", "29 Mar 2026, 03:30", "–"],  # noqa: RUF001
+        ["Day", "1 Mar 2026", "–"],  # noqa: RUF001
+        ["Events", "1,234,567", "–"],  # noqa: RUF001
+        ["Weight", "1,234.568", "3"],
+        ["Error rate", "1.2 %", "nan %"],
+        ["p95, ms", "1,234", "–"],  # noqa: RUF001
+        ["Cost", "-$12.50", "$0.00"],
+        ["New", "yes", "no"],
+        ["Tiers", "free, paid", ""],
+        ["Per day", [0.0, 2.0], []],
+    ]
+    assert [one.heading for one in columns if one.is_right] == [
+        *("Events", "Weight", "Error rate", "p95, ms", "Cost"),
+    ]
+
+
+def test_a_tables_picture_says_where_it_is_cut():
+    wide = pl.DataFrame({f"c{n}": range(60) for n in range(15)})
+    table = tables.Table(wide, {name: name for name in wide.columns})
+
+    made = picture_file.of(table, export.About("T", "28 days"), r"By *day*\.", "UTC")["table"]
+
+    assert made["lines"] == ["By *day*.", "The first 50 of 60 rows and 12 of 15 columns."]
+    assert (len(made["columns"]), len(made["columns"][0]["cells"])) == (12, 50)
+    assert (made["title"], made["source"]) == ("T", "Betascope · 28 days")
+    json.dumps(made, allow_nan=False)

@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import polars as pl
 import streamlit as st
 
-from pages.components import charts, embed, explore_cells, exports, moments, tables, taken, text
+from pages.components import (
+    charts,
+    embed,
+    explore_cells,
+    exports,
+    moments,
+    picture_file,
+    tables,
+    taken,
+    text,
+)
 from pages.components.boundary import alone
 from pages.components.load import spec
 from pages.components.marks import (
@@ -372,7 +382,7 @@ def _files(view: View, made: Cell, data: Data) -> None:
     drawn = None if empty else made.draw(data)
     figure = None if isinstance(drawn, tables.Table) else drawn
     words, about = (subtitle, _words(made.note, data) or ""), taken.about(view, made)
-    shown = figure
+    shown = drawn
     if figure is not None and moments.time_axis(figure):  # a notebook draws the numbers alone
         shown = moments.annotated(deepcopy(figure), moments.of(view))
     exports.files(
@@ -382,6 +392,5 @@ def _files(view: View, made: Cell, data: Data) -> None:
         key=made.slug,
         limit=view.facts.settings.limits.export_rows,
         story=partial(taken.story, view, made, data, about, words, figure),
-        figure=shown,
-        subtitle=subtitle,
+        picture=None if shown is None else picture_file.of(shown, about, subtitle, view.timezone),
     )

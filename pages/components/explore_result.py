@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import polars as pl
 import streamlit as st
 
-from data_access.explore import QueryRefused, QueryStopped, ask, pivoted
+from data_access.explore import Pivoted, QueryRefused, QueryStopped, ask, pivoted
 from data_access.explore.refused import BUSY, CANCELLED, MEMORY, SIZE, TIME
 from pages.components import (
     charts,
@@ -17,6 +17,7 @@ from pages.components import (
     explore_charts,
     explore_run,
     exports,
+    picture_file,
     tables,
     taken,
     text,
@@ -26,9 +27,8 @@ from pages.components import explore_words as words
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import plotly.graph_objects as go
-
     from data_access.explore import Answer, Question
+    from pages.components.cell import Picture
     from pages.components.explore_charts import Plan
     from pages.components.explore_run import Outcome
     from pages.components.view import View
@@ -150,14 +150,18 @@ def _table(view: View, question: Question, frame: pl.DataFrame) -> None:
     if frame.height > tables.ROWS_MAX:
         st.caption(f"The first {tables.ROWS_MAX:,} of {frame.height:,}; exports hold all.")
     tables.show(
-        tables.Table(
-            _readable(frame),
-            {name: name for name in frame.columns},
-            {name: kind for name in frame.columns if (kind := _kind(frame, name, question))},
-            rows=16,
-        ),
+        _as_table(question, frame),
         timezone=view.timezone,
         alt=f"The answer, {text.some(frame.height, 'row')}.",
+    )
+
+
+def _as_table(question: Question, frame: pl.DataFrame) -> tables.Table:
+    return tables.Table(
+        _readable(frame),
+        {name: name for name in frame.columns},
+        {name: kind for name in frame.columns if (kind := _kind(frame, name, question))},
+        rows=16,
     )
 
 
@@ -179,7 +183,9 @@ def _kind(frame: pl.DataFrame, name: str, question: Question) -> str:
     if not frame.schema[name].is_float():
         return ""
     kind = explore_charts.kind_of(name, question)
-    return "decimal" if kind == "count" and _has_fractions(frame[name]) else kind
+    if kind == "count":
+        return "decimal" if _has_fractions(frame[name]) else "number"
+    return kind
 
 
 def _has_fractions(values: pl.Series) -> bool:
@@ -278,19 +284,44 @@ def _pivot(view: View, question: Question, frame: pl.DataFrame, plan: Plan) -> N
         _columns("Rows", "x", plan.x, keys)
         _columns("Columns", "series", plan.series, [name for name in keys if name != plan.x])
         _columns("Value", "y", plan.y, values or frame.columns)
+    found = _found_pivot(frame, plan)
+    if not isinstance(found, Pivoted):
+        if found is None:
+            st.info(
+                "A pivot needs two columns to group by and a number. Group by one more.",
+                icon=":material/info:",
+            )
+        else:
+            refused(found)
+        _table(view, question, frame)
+        return
+    tables.show(
+        _as_pivot(question, frame, plan, found),
+        timezone=view.timezone,
+        alt=f"{words.label(plan.y)}, a row per {plan.x} and a column per {plan.series}.",
+    )
+    if found.left_out:
+        st.caption(f":material/info: {_left_out(found, plan)}")
+
+
+def _found_pivot(frame: pl.DataFrame, plan: Plan) -> Pivoted | QueryRefused | None:
+    """Return the pivot, why there is none, or nothing where the question is too short for one."""
     if not (plan.x and plan.series and plan.y):
-        st.info(
-            "A pivot needs two columns to group by and a number. Group by one more.",
-            icon=":material/info:",
-        )
-        _table(view, question, frame)
-        return
+        return None
     try:
-        found = pivoted(frame, plan.x, plan.series, plan.y)
+        return pivoted(frame, plan.x, plan.series, plan.y)
     except QueryRefused as error:
-        refused(error)
-        _table(view, question, frame)
-        return
+        return error
+
+
+def _left_out(found: Pivoted, plan: Plan) -> str:
+    return (
+        f"{text.some(found.left_out, 'more value')} of {text.escaped(words.label(plan.series))} "
+        "have no room; the largest are shown."
+    )
+
+
+def _as_pivot(question: Question, frame: pl.DataFrame, plan: Plan, found: Pivoted) -> tables.Table:
     wide, kind = found.frame, explore_charts.kind_of(plan.y, question)
     if explore_charts.adds_up(question) and not found.left_out:
         wide = _with_totals(wide, plan.x)
@@ -300,21 +331,12 @@ def _pivot(view: View, question: Question, frame: pl.DataFrame, plan: Plan) -> N
     elif kind == "count":
         fractions = any(_has_fractions(wide[name].drop_nulls()) for name in numbers)
         kind = "decimal" if fractions else "number"
-    tables.show(
-        tables.Table(
-            _readable(wide),
-            {name: name for name in wide.columns},
-            dict.fromkeys(numbers, kind),
-            rows=20,
-        ),
-        timezone=view.timezone,
-        alt=f"{words.label(plan.y)}, a row per {plan.x} and a column per {plan.series}.",
+    return tables.Table(
+        _readable(wide),
+        {name: name for name in wide.columns},
+        dict.fromkeys(numbers, kind),
+        rows=20,
     )
-    if found.left_out:
-        st.caption(
-            f":material/info: {text.some(found.left_out, 'more value')} of "
-            f"{text.escaped(words.label(plan.series))} have no room; the largest are shown."
-        )
 
 
 def _with_totals(wide: pl.DataFrame, rows: str) -> pl.DataFrame:
@@ -346,24 +368,38 @@ def _details(view: View, question: Question, answer: Answer) -> None:
 
 
 def _files(view: View, question: Question, answer: Answer) -> None:
-    plan = explore_charts.planned(answer.frame, question)
-    drawn: go.Figure | None = None
-    if not answer.frame.is_empty() and plan.picture not in {*SHOWN_AS, "number"}:
-        made = explore_charts.draw(answer.frame, plan, question, view.window)
-        drawn = None if isinstance(made, str) else made.figure
+    drawn, below = _drawn(view, question, answer.frame)
     about = taken.about_answer(view, question, answer)
-    below = _below(question, plan, view) if drawn is not None else ""
+    cut = f" The first {answer.rows:,} rows of more." if answer.truncated else ""
+    picture = picture_file.of(drawn, about, f"{below}{cut}", view.timezone)
+    figure = None if isinstance(drawn, tables.Table) else drawn
     exports.files(
         answer.frame,
         about,
         f"explore-{view.window.start}-{view.last_shown_day()}",
         key="explore",
         limit=view.facts.settings.limits.export_rows,
-        story=partial(taken.story_of_answer, view, question, answer, about, below, drawn),
-        figure=drawn,
-        subtitle=below,
+        story=partial(taken.story_of_answer, view, question, answer, about, below, figure),
+        picture=None if answer.frame.is_empty() else picture,
         whole=partial(_whole, explore_run.asked_of(view, question)) if answer.truncated else None,
     )
+
+
+def _drawn(view: View, question: Question, frame: pl.DataFrame) -> tuple[Picture, str]:
+    """Return an answer as it is shown, and the words below it; a number is shown as a table."""
+    plan, table = explore_charts.planned(frame, question), (_as_table(question, frame), "")
+    if frame.is_empty() or plan.picture in {"table", "number"}:
+        return table
+    if plan.picture != "pivot":
+        made = explore_charts.draw(frame, plan, question, view.window)
+        if isinstance(made, str):
+            return table
+        return made.figure, _below(question, plan, view) + (made.note and f". {made.note}")
+    found = _found_pivot(frame, plan)
+    if not isinstance(found, Pivoted):
+        return table
+    left = f". {_left_out(found, plan)}" if found.left_out else ""
+    return _as_pivot(question, frame, plan, found), _below(question, plan, view) + left
 
 
 def _whole(asked: explore_run.Asked, into: Path) -> pl.LazyFrame:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import polars as pl
@@ -19,14 +19,11 @@ from pages.components import access, picture_file, text
 from pages.server.files import shelf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
-
-    import plotly.graph_objects as go
 
 LARGE_ROWS: Final = 100_000  # more is written to disk first
 LARGE_EXCEL_ROWS: Final = 20_000  # a sheet is written cell by cell: a second for as many
-NO_PICTURE: Final = "A table has no PNG: its rows are the picture."
 
 
 def files(
@@ -37,8 +34,7 @@ def files(
     key: str,
     limit: int,
     story: Callable[[], notebook.Story] | None = None,
-    figure: go.Figure | None = None,
-    subtitle: str = "",
+    picture: Mapping[str, Any] | None = None,
     whole: Callable[[Path], pl.LazyFrame] | None = None,
 ) -> None:
     """Offer everything there is of some rows.
@@ -51,8 +47,7 @@ def files(
     key : tells several of these on one page apart.
     limit : rows of one file: `limits.export_rows` of the settings.
     story : makes what the notebooks tell; None where there is no notebook.
-    figure : the picture; None for a table.
-    subtitle : under the picture's title.
+    picture : what `picture_file.of` made; None where there is nothing to see.
     whole : where `frame` is the beginning of an answer alone: writes all of it to a Parquet file
         and returns its rows.
     """
@@ -67,12 +62,10 @@ def files(
                 _rows(frame, about, stem, ending, key=key, limit=limit)
             else:
                 _prepared(whole or frame, about, stem, ending, key=key, limit=limit)
-        if figure is not None:
-            picture_file.button(figure, about, subtitle, stem, key=key)
+        if picture is not None:
+            picture_file.button(picture, stem, key=key)
         if whole is None:
             _beside(frame, about, stem, key=key, limit=limit)
-    if figure is None:
-        st.caption(NO_PICTURE)
     if story is not None:
         _notebooks(story, stem, key=key)
 

@@ -5,7 +5,9 @@ Names from the data are cells, never markup. Nothing is computed here.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import polars as pl
@@ -14,13 +16,31 @@ import streamlit as st
 from pages.components import text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 ROWS_MAX: Final = 1_000  # shown; exports hold everything
 ROW_PX: Final = 34
 ROWS_TALL: Final = 12
 
+CELL_CHARS_MAX: Final = 200  # of one cell of a table in words
+
 _PERCENT: Final = ("rate", "share")
+# how the browser writes numbers, and how a table in words does
+_NUMBERS: Final = {
+    "number": "localized",
+    "percent": "%.1f %%",
+    "ratio": "%.2f",
+    "decimal": "%.1f",
+    "money": "dollar",
+}
+_TIMES: Final = dict.fromkeys(("instant", "local"), "%-d %b %Y, %H:%M") | {"date": "%-d %b %Y"}
+_WRITTEN: Final[dict[str, Callable[[float], str]]] = {
+    "percent": "{:.1f} %".format,
+    "ratio": "{:.2f}".format,
+    "decimal": "{:.1f}".format,
+    "duration": "{:,.0f}".format,
+    "money": lambda dollars: f"{'-' if dollars < 0 else ''}${abs(dollars):,.2f}",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +63,7 @@ class Table:
 
 def show(table: Table, *, timezone: str, alt: str, key: str | None = None, **select: Any) -> Any:  # noqa: ANN401 - Streamlit's own return
     """Draw the table; `select` is passed on for tables whose rows can be chosen."""
-    present = {name: label for name, label in table.labels.items() if name in table.frame.columns}
-    frame = table.frame.select(list(present)).head(ROWS_MAX)
-    kinds = {
-        name: table.kinds.get(name) or _kind(name, dtype) for name, dtype in frame.schema.items()
-    }
+    frame, present, kinds = _shown(table, ROWS_MAX)
     config = {
         name: _column(label, kinds[name], timezone, table.widths.get(name))
         for name, label in present.items()
@@ -69,10 +85,70 @@ def show(table: Table, *, timezone: str, alt: str, key: str | None = None, **sel
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column in words: its heading, its cells as the page writes them, and their side.
+
+    A cell of a spark is its numbers.
+    """
+
+    heading: str
+    cells: list[str | list[float]]
+    is_right: bool
+
+
+def written(table: Table, *, timezone: str, most: int) -> list[Column]:
+    """Return the first rows in words: for a picture of the table."""
+    frame, present, kinds = _shown(table, most)
+    shown = _readable(frame, kinds).with_columns(
+        _local(pl.col(name), kind, timezone).dt.strftime(_TIMES[kind])
+        for name, kind in kinds.items()
+        if kind in _TIMES
+    )
+    return [
+        Column(
+            f"{label}, ms" if kinds[name] == "duration" else label,
+            [_cell(value, kinds[name]) for value in shown[name].to_list()],
+            kinds[name] in _NUMBERS or kinds[name] in ("duration", "said"),
+        )
+        for name, label in present.items()
+    ]
+
+
+def _local(column: pl.Expr, kind: str, timezone: str) -> pl.Expr:
+    return column.dt.convert_time_zone(timezone) if kind == "instant" else column
+
+
+def _cell(value: Any, kind: str) -> str | list[float]:  # noqa: ANN401 - any value of a frame
+    """Return one value as `_column` has it written in the browser."""
+    if kind == "spark" and all(isinstance(one, int | float) for one in value or ()):
+        return [float(one) if math.isfinite(one) else 0.0 for one in value or ()]
+    if value is None:
+        return text.NOTHING
+    if not isinstance(value, int | float | Decimal):
+        return text.plain(value, most=CELL_CHARS_MAX)
+    if kind == "flag":
+        return "yes" if value else "no"
+    if kind in _WRITTEN:
+        return _WRITTEN[kind](float(value))
+    said = f"{value:,}" if isinstance(value, int) else f"{value:,.3f}"
+    return said.rstrip("0").rstrip(".") if "." in said else said
+
+
 def rows(frame: pl.DataFrame, *, timezone: str, alt: str) -> None:
     """Draw a metric's own rows under their own names: the table behind a picture."""
     labels = {name: name for name in frame.columns}
     show(Table(frame, labels), timezone=timezone, alt=alt)
+
+
+def _shown(table: Table, most: int) -> tuple[pl.DataFrame, dict[str, str], dict[str, str]]:
+    """Return the first rows of the columns that are shown, their headings and their kinds."""
+    present = {name: label for name, label in table.labels.items() if name in table.frame.columns}
+    frame = table.frame.select(list(present)).head(most)
+    kinds = {
+        name: table.kinds.get(name) or _kind(name, dtype) for name, dtype in frame.schema.items()
+    }
+    return frame, present, kinds
 
 
 def _kind(name: str, dtype: pl.DataType) -> str:  # noqa: PLR0911 - one line per kind
@@ -102,8 +178,6 @@ def _readable(frame: pl.DataFrame, kinds: Mapping[str, str]) -> pl.DataFrame:
 
 
 def _column(label: str, kind: str, timezone: str, width: Any) -> Any:  # noqa: ANN401, PLR0911 - Streamlit's types are private; one line per kind
-    number = {"number": "localized", "percent": "%.1f %%", "ratio": "%.2f", "decimal": "%.1f"}
-    number |= {"money": "dollar"}
     if kind == "spark":
         return st.column_config.BarChartColumn(label, y_min=0, color="red", width=width or 150)
     if kind == "duration":
@@ -117,7 +191,7 @@ def _column(label: str, kind: str, timezone: str, width: Any) -> Any:  # noqa: A
         return st.column_config.DateColumn(label, format="D MMM YYYY", width=width)
     if kind == "flag":
         return st.column_config.CheckboxColumn(label, width=width)
-    if kind in number:
-        return st.column_config.NumberColumn(label, format=number[kind], width=width)
+    if kind in _NUMBERS:
+        return st.column_config.NumberColumn(label, format=_NUMBERS[kind], width=width)
     alignment: Literal["right"] | None = "right" if kind == "said" else None
     return st.column_config.TextColumn(label, width=width, alignment=alignment)
