@@ -89,6 +89,9 @@ def run(chosen: argparse.Namespace, *, now: datetime) -> int:
     ending = _format(chosen)
     # what the terminal sent as bytes that are no text can be in no link either
     query = chosen.query.encode("utf-8", "replace").decode()
+    settings = data_access.settings(chosen.home)
+    for problem in settings.problems:
+        _say(f"warning: {problem.where}: {problem.what} {problem.what_to_do}")
     link = read_link(query, chosen.home, now=now)
     options = _options(chosen.metric, chosen.option)
     asked = link.request(chosen.metric, chosen.home, split=chosen.split, **options)
@@ -98,7 +101,7 @@ def run(chosen: argparse.Namespace, *, now: datetime) -> int:
     path = _path(chosen, asked, kind.ending if kind else ending)
     bar = _Bar(sys.stderr.isatty())
     data_access.prepare(chosen.home, progress=bar.of("reading the home"))
-    limit = data_access.settings(chosen.home).limits.export_rows
+    limit = settings.limits.export_rows
     frame = asked.compute(chosen.home).collect()
     about = about_of(asked, chosen.home, now=now)
     if kind is not None:

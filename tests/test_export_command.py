@@ -193,6 +193,19 @@ def test_what_is_cut_is_said(run, beta):
     assert pl.read_csv("a.csv").height == 5
 
 
+def test_a_setting_that_cannot_be_used_is_said(run, beta):
+    settings = beta / "telemetry.toml"
+    settings.write_text('timezone = "Mars/Phobos"\n')
+    try:
+        code, _, said = run("--metric", "active_users", "--query", MARCH, "--output", "a.csv")
+    finally:
+        settings.unlink()
+
+    assert code == 0
+    assert f'warning: {settings}: timezone = "Mars/Phobos" cannot be used' in said
+    assert 'until then it is "UTC"' in said
+
+
 @pytest.mark.parametrize("kind", notebook.KINDS)
 def test_a_notebook_of_a_link_is_written_too(kind, run):
     query = f"/retention?{MARCH}&retention.every=day&retention.back=session_started"
