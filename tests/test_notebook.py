@@ -20,13 +20,14 @@ from lines import event
 from polars.testing import assert_frame_equal
 
 from data_access import Filters, Window, notebook, version
-from data_access.carried import carried, imports_of
 from data_access.compute import compute
 from data_access.explore import Question, ask
 from data_access.explore.checked import check
 from data_access.fingerprint import differences, fingerprint
 from data_access.measures import MEASURES
 from data_access.metrics import METRICS
+from data_access.notebook.carried import carried, imports_of
+from data_access.notebook.literals import quoted
 from data_access.pipeline import pipeline
 from ingest.loader import load
 
@@ -287,9 +288,7 @@ def test_text_from_the_data_stays_text(text, beta):
     for source in (*code, script):
         calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute)]
         assert not [one for one in calls if one.attr == "abort"]
-    assert any(notebook.quoted(text) in source for source in code), (
-        "the filter itself is there, verbatim"
-    )
+    assert any(quoted(text) in source for source in code), "the filter itself is there, verbatim"
 
 
 def test_no_text_from_the_data_makes_a_notebook_ask_another_server(beta):

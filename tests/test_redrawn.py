@@ -10,7 +10,8 @@ import plotly.graph_objects as go
 import polars as pl
 import pytest
 
-from data_access.notebook import Part, variables
+from data_access.notebook import Part
+from data_access.notebook.story import variables
 from pages.components import charts, pictures, redrawn
 
 DAYS = [date(2026, 3, 1) + timedelta(days=n) for n in range(6)]

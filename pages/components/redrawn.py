@@ -18,7 +18,9 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from data_access.notebook import SHOW, quoted, variables
+from data_access.notebook.literals import quoted
+from data_access.notebook.picture import SHOW
+from data_access.notebook.story import variables
 from pages.components import palette
 
 if TYPE_CHECKING:
