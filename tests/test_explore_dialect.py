@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from data_access import Filters, Window, sources
+from data_access.explore import QueryRefused
 from data_access.explore.checked import check
 from data_access.explore.frames import framed
 from data_access.explore.running import Request
@@ -94,3 +95,50 @@ def test_it_answers_as_duckdb_does(sql, request_of, duck):
 
     ordered = "ORDER BY" in sql.rpartition(")")[2]
     assert rows_of(frame.rows(), ordered=ordered) == rows_of(expected, ordered=ordered)
+
+
+@pytest.mark.parametrize(
+    ("sql", "says"),
+    [
+        # the engine would take the number for milliseconds
+        ("SELECT 1 FROM events WHERE timestamp > 1750000000", "A moment cannot be compared"),
+        ("SELECT 1 FROM events WHERE day BETWEEN 1 AND 7", "A day cannot be compared"),
+        (
+            "SELECT 1 FROM (SELECT MAX(timestamp) - MIN(timestamp) AS l FROM events) WHERE l > 30",
+            "A length of time cannot be compared",
+        ),
+        ("SELECT timestamp + 7 FROM events", "Write INTERVAL '7 days'"),
+        ("SELECT EXTRACT(epoch FROM MAX(timestamp) - MIN(timestamp)) FROM events", "EPOCH(last)"),
+        # the engine would leave out what only the right side has
+        (
+            "SELECT session_id FROM events RIGHT JOIN errors USING (session_id)",
+            "COALESCE(a.x, b.x)",
+        ),
+        ("SELECT session_id FROM events FULL JOIN errors USING (session_id)", "COALESCE(a.x, b.x)"),
+        ("SELECT metadata ->> 'http.status' FROM events", "metadata['http.status']"),
+        ("SELECT TO_CHAR(timestamp, 'YYYY') FROM events", "Write STRFTIME(timestamp, '%Y-%m')"),
+        ("SELECT TIME_BUCKET(INTERVAL '1 day', timestamp) FROM events", "TIME_BUCKET is not"),
+        ("SELECT MODE(channel) FROM events", "ORDER BY COUNT(*) DESC"),
+        ("SELECT LPAD(channel, 9, ' ') FROM events", "LPAD is not"),
+        ("SELECT 1 FROM events WHERE channel = ANY (SELECT channel FROM errors)", "Write IN (...)"),
+        ("SELECT COUNT(DISTINCT (channel, result)) FROM events", "join several with ||"),
+        ("SELECT channel FROM events GROUP BY CUBE (channel)", "Write ROLLUP"),
+        ("SELECT 1 FROM events WHERE channel SIMILAR TO 'a'", "Write REGEXP_LIKE"),
+        ("SELECT * FROM events NATURAL JOIN errors", "USING (session_id)"),
+    ],
+)
+def test_what_would_mean_something_else_or_is_not_there_says_what_to_write(sql, says):
+    with pytest.raises(QueryRefused) as refused:
+        check(sql)
+
+    assert says in str(refused.value)
+    assert "(line 1)" in refused.value.where
+
+
+def test_a_metadata_flag_is_true_or_false():
+    said = [
+        check(f"SELECT 1 FROM events WHERE {condition}").sql.partition(" WHERE ")[2]
+        for condition in ("metadata.is_new = TRUE", "metadata ->> 'is_new' <> false")
+    ]
+    assert said == ["(\"~key.is_new\" = 'true')", "(\"~key.is_new\" <> 'false')"]
+    assert "WHEN 'true' THEN TRUE" in check("SELECT (metadata ->> 'a')::boolean FROM events").sql

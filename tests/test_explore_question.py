@@ -30,7 +30,8 @@ from data_access.schema import SCHEMAS
 NAMES = st.text(
     st.characters(codec="utf-8", categories=("L", "N", "P", "Zs")), min_size=1, max_size=30
 )
-COLUMNS = st.sampled_from([*SCHEMAS["events"], *BUCKETS, "metadata.ide", "metadata.a b"])
+KEYS = ("ide", "a b", "http.status", "$.x", "1st", "a[0]", "*", "día", "; DROP", "read_csv(x)")
+COLUMNS = st.sampled_from([*SCHEMAS["events"], *BUCKETS, *(f"metadata.{key}" for key in KEYS)])
 QUESTIONS = st.builds(
     Question,
     sql=st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=80),
@@ -112,6 +113,13 @@ def test_whatever_is_put_together_may_run(table, group, measure, of, where):
         return
 
     assert check(sql).tables == (table,)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_any_key_of_the_metadata_can_be_grouped_by(key):
+    question = Question(group=(f"metadata.{key}",), where=(Condition(f"metadata.{key}", "filled"),))
+
+    assert check(sql_of(question)).keys == (key,)
 
 
 def test_the_sql_of_a_count_reads_like_one():

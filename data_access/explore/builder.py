@@ -6,6 +6,7 @@ one's rows, percentiles stand at cumulative weights. It knows no data and no eng
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -34,6 +35,7 @@ WEIGHT: Final = "weight"
 _PERCENTILES: Final = {"median": 0.5, "p75": 0.75, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 _COMPARED: Final = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 _FINITE: Final = "1.7e308"
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_ ]*")
 
 
 def sql_of(question: Question) -> str:
@@ -97,7 +99,9 @@ def _reading(question: Question, name: str) -> str:
         return quoted(name)
     key = key_of(name) or name
     if METADATA_COLUMN in SCHEMAS[question.table] and is_key(key) and key.isprintable():
-        return f"{METADATA_COLUMN} ->> {text(key)}"
+        if _PLAIN_KEY.fullmatch(key):
+            return f"{METADATA_COLUMN} ->> {text(key)}"
+        return f"{METADATA_COLUMN}[{text(key)}]"  # ->> would read dots and the like as a path
     raise QueryRefused(
         f"The {question.table} have no column",
         f"{name[:80]!r}.",
@@ -159,7 +163,7 @@ def _condition(question: Question, one: Condition) -> str:
         as_text = column if is_text else f"CAST({column} AS VARCHAR)"
         if one.operator == "starts":
             return f"STARTS_WITH({as_text}, {text(one.value)})"
-        return f"STRPOS({as_text}, {text(one.value)}) > 0"
+        return f"CONTAINS({as_text}, {text(one.value)})"
     if one.operator in _COMPARED:
         return _compared(question, one, column)
     return f"{column} {_equal(question, one, is_text=is_text)}"

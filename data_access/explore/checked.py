@@ -21,7 +21,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from data_access.config import Limits
-from data_access.explore.nodes import DIALECT, SNIPPET_CHARS, too_deep
+from data_access.explore.nodes import DIALECT, SNIPPET_CHARS, WRITTEN, too_deep
 from data_access.explore.printer import Printer
 from data_access.explore.question import BUCKET_COLUMN, BUCKETS, HIDDEN, KEY_COLUMN
 from data_access.explore.refused import QueryRefused
@@ -86,6 +86,9 @@ def check(
     _check_text(sql, chars_max)
     tree = _parsed(sql)
     _check_size(tree)
+    for node in tree.find_all(exp.Func):
+        if "start" in node.meta:
+            node.meta[WRITTEN] = sql[node.meta["start"] : node.meta["end"] + 1].upper()
     moment = now or datetime.fromtimestamp(0, UTC)
     zone = ZoneInfo(window.timezone) if window is not None else UTC
     printer = Printer(moment, moment.astimezone(zone).date().isoformat(), _aliases(tree))

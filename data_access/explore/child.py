@@ -44,6 +44,11 @@ PART: Final = struct.pack(SIZE_FORMAT, 2**64 - 1)  # in the place of the header'
 ERROR_CHARS_MAX: Final = 600
 # what to do about what the engine says, by a part of its words
 _INSTEAD: Final = (
+    ("subplan", "Join it: FROM events CROSS JOIN (SELECT MAX(day) AS last FROM events) AS m."),
+    ("EXISTS", "Write IN (SELECT ...), or a JOIN."),
+    ("window frame", "Write ROWS BETWEEN 6 PRECEDING AND CURRENT ROW, or leave the ROWS away."),
+    ("negative decimals", "Write ROUND(duration_ms / 100) * 100."),
+    ("to Boolean", "Compare it with what is true: release = 'yes'."),
     ("GROUP BY", "Name it in GROUP BY, or take a count, a sum, a minimum of it."),
     ("ambiguous", "Write the table's name before the column's."),
     ("no column named", "The columns are in the help."),
@@ -54,6 +59,8 @@ _INSTEAD: Final = (
     ("column", "Compare the names with those in the help."),
 )
 _OTHERWISE: Final = "Write it another way: the help has an example of each function."
+_TWICE: Final = re.compile(r"duplicate output name '([^']*)'")
+_DUMP: Final = re.compile(r"[: (\[]+[A-Z]\w+(?:\(| \{).*Span\(.*")  # what the engine's parser holds
 _NAMED: Final = re.compile(r'column "([^"]*)"')
 _SOURCES: Final = re.compile(r"(Parquet) SCAN \[(?:[^\]\n]*?)(?:\.\.\. (\d+) other sources)?\]")
 
@@ -227,8 +234,17 @@ def _failed(error: BaseException, checked: Checked) -> QueryRefused:
     said = checked.as_written(" ".join(said.split()))[:ERROR_CHARS_MAX].rstrip(".")
     if "memory" in said.lower() and "alloc" in said.lower():
         return QueryRefused("", kind=MEMORY)
+    said = _DUMP.sub("", said)
     if isinstance(error, pl.exceptions.ColumnNotFoundError):
-        return _no_column(said)
+        return _no_column(said, checked)
+    twice = _TWICE.search(said)
+    if twice:
+        return QueryRefused(
+            "Two columns have the same name:",
+            f"{twice[1]}.",
+            "Call one of them otherwise: b.event_name AS next.",
+            kind=FAILED,
+        )
     if "maximum length" in said:
         return QueryRefused(
             "The query has more than 4 billion rows on its way.",
@@ -240,13 +256,17 @@ def _failed(error: BaseException, checked: Checked) -> QueryRefused:
     return QueryRefused("The query cannot be answered:", f"{said}.", instead, kind=FAILED)
 
 
-def _no_column(said: str) -> QueryRefused:
+def _no_column(said: str, checked: Checked) -> QueryRefused:
     found = _NAMED.search(said)
     name = found[1] if found else ""
     known = sorted({column for schema in SCHEMAS.values() for column in schema})
     like = difflib.get_close_matches(name, known, 1)
     if like and like[0] != name:  # it may be a column of another table
         instead = f"Did you mean {like[0]}?"
+    elif any(name in SCHEMAS[table] for table in checked.tables):
+        instead = "This table, or this part of the query, has none: SELECT it there as well."
+    elif f' AS "{name}"' in checked.sql:
+        instead = "A name given in SELECT is not known in it: write out what it stands for."
     elif name.isidentifier():
         instead = f"A key of the metadata is written metadata.{name}; the columns are in the help."
     else:

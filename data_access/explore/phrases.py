@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlglot import exp
 
+from data_access.explore import kinds
 from data_access.explore.nodes import only, refuse, refuse_function, refuse_node
 from data_access.explore.question import KEY_COLUMN
 from data_access.metadata import METADATA_COLUMN
@@ -40,6 +41,7 @@ def _column(printer: Printer, node: exp.Expr) -> str:
 
 
 _KEY: Final = re.compile(rf'(?:"[^"]*"\.)?"{KEY_COLUMN}[^"]*"')
+_FLAG_OF_KEY: Final = re.compile(rf"\(({_KEY.pattern}) \S+ (TRUE|FALSE)\)")
 
 
 def _number_from(printer: Printer, node: exp.Expr | None) -> str:
@@ -83,12 +85,15 @@ def _reckoned(word: str, *, chain: bool = False) -> Callable[..., str]:
 
 
 def _compared(word: str) -> Callable[..., str]:
-    """Return how to print a comparison: with a number, a metadata key is one too."""
+    """Return how to print a comparison: a metadata key is of the kind it is compared with."""
     texts, numbers = _between(word), _between(word, side=_number_from)
 
     def compared(printer: Printer, node: exp.Expr) -> str:
         sides = (node.this, node.expression)
-        return (numbers if any(_is_number(one) for one in sides) else texts)(printer, node)
+        printed = (numbers if any(_is_number(one) for one in sides) else texts)(printer, node)
+        kinds.check_compared(node, *(printer.kind(one) for one in sides))
+        flag = _FLAG_OF_KEY.fullmatch(printed)
+        return f"({flag[1]} {word} '{flag[2].lower()}')" if flag else printed
 
     return compared
 
@@ -110,17 +115,54 @@ def _between(
     """Return how to print an operation of two sides; a chain of the same one needs no brackets."""
 
     def operation(printer: Printer, node: exp.Expr) -> str:
-        sides = []
-        while True:
-            only(node, "this", "expression", "typed", "safe")
-            sides.append(node.expression)
-            if not (chain and type(node.this) is type(node)):
-                sides.append(node.this)
-                break
-            node = node.this
-        return f"({f' {word} '.join(side(printer, one) for one in reversed(sides))})"
+        sides = reversed(_sides(node, chain=chain))
+        return f"({f' {word} '.join(side(printer, one) for one in sides)})"
 
     return operation
+
+
+def _sides(node: exp.Expr, *, chain: bool) -> list[exp.Expr]:
+    """Return the sides of an operation, of a chain of them if need be, the last one first."""
+    sides = []
+    while True:
+        only(node, "this", "expression", "typed", "safe")
+        sides.append(node.expression)
+        if not (chain and type(node.this) is type(node)):
+            return [*sides, node.this]
+        node = node.this
+
+
+def _summed(word: str) -> Callable[..., str]:
+    """Return how to print a sum or a difference: of days, moments and lengths of time too."""
+
+    def summed(printer: Printer, node: exp.Expr) -> str:
+        *others, first = _sides(node, chain=True)
+        total, kind = _number_from(printer, first), printer.kind(first)
+        for one in reversed(others):
+            side, other = _number_from(printer, one), printer.kind(one)
+            if kinds.NUMBER in (kind, other) and {kind, other} & {kinds.MOMENT, kinds.LENGTH}:
+                refuse("A number is no length of time:", node, "Write INTERVAL '7 days'.")
+            made = kinds.of_sum(kind, other, minus=word == "-")
+            if word == "-" and kind == other == kinds.DAY:
+                total = _periods("day", total, side)
+            else:
+                if kind == kinds.DAY and _is_part_of_day(other, side):
+                    total, made = f"CAST({total} AS TIMESTAMPTZ)", kinds.MOMENT
+                elif other == kinds.DAY and _is_part_of_day(kind, total):
+                    side, made = f"CAST({side} AS TIMESTAMPTZ)", kinds.MOMENT
+                total = f"{total} {word} {side}"
+            kind = made
+        printer.kinds[id(node)] = kind
+        return f"({total})"
+
+    return summed
+
+
+def _is_part_of_day(kind: str, printed: str) -> bool:
+    """Return whether a length is, or may be, no whole number of days."""
+    return kind == kinds.LENGTH and (
+        "INTERVAL" not in printed or any(unit in printed for unit in kinds.SUB_DAY)
+    )
 
 
 def _literal(printer: Printer, node: exp.Expr) -> str:  # noqa: ARG001 - as all printers
@@ -159,7 +201,11 @@ def _in(printer: Printer, node: exp.Expr, word: str = "IN") -> str:
         if isinstance(query, exp.Subquery):
             only(query, "this")
         return f"({printer.expression(node.this)} {word} ({printer.query(inner)}))"
-    return f"({printer.expression(node.this)} {word} ({printer.several(node.expressions)}))"
+    side = _number_from if any(_is_number(one) for one in node.expressions) else _print
+    this = side(printer, node.this)
+    several = printer.several(node.expressions)
+    kinds.check_compared(node, *(printer.kind(one) for one in (node.this, *node.expressions)))
+    return f"({this} {word} ({several}))"
 
 
 def _exists(printer: Printer, node: exp.Expr) -> str:
@@ -169,7 +215,9 @@ def _exists(printer: Printer, node: exp.Expr) -> str:
 
 def _subquery(printer: Printer, node: exp.Expr) -> str:
     only(node, "this")
-    return f"({printer.query(node.this)})"
+    printed = f"({printer.query(node.this)})"
+    printer.kinds[id(node)] = next(iter(printer.made.values()), "")
+    return printed
 
 
 def _is(printer: Printer, node: exp.Expr) -> str:
@@ -191,7 +239,10 @@ def _like(word: str) -> Callable[..., str]:
 
 def _span(printer: Printer, node: exp.Expr) -> str:
     only(node, "this", "low", "high")
-    this, low, high = (printer.expression(node.args[part]) for part in ("this", "low", "high"))
+    parts = [node.args[part] for part in ("this", "low", "high")]
+    side = _number_from if any(_is_number(one) for one in parts) else _print
+    this, low, high = (side(printer, one) for one in parts)
+    kinds.check_compared(node, *(printer.kind(one) for one in parts))
     return f"({this} BETWEEN {low} AND {high})"
 
 
@@ -240,7 +291,10 @@ def _cast(word: str) -> Callable[..., str]:
                 node,
                 "Use BIGINT, DOUBLE, VARCHAR, BOOLEAN, DATE or TIMESTAMP.",
             )
-        return f"{word}({printer.expression(node.this)} AS {kind})"
+        printed = printer.expression(node.this)
+        if kind == "BOOLEAN" and _KEY.fullmatch(printed):
+            return f"(CASE {printed} WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END)"
+        return f"{word}({printed} AS {kind})"
 
     return cast
 
@@ -261,16 +315,28 @@ def _truncated(printer: Printer, node: exp.Expr) -> str:
 
 def _extract(printer: Printer, node: exp.Expr) -> str:
     only(node, "this", "expression")
-    unit = _unit(node.this, _PARTS, node)
-    return f"EXTRACT({unit} FROM {printer.expression(node.expression)})"
+    return _part_of(printer, _unit(node.this, _PARTS, node), node.expression, node)
 
 
 def _part(unit: str) -> Callable[..., str]:
     def part(printer: Printer, node: exp.Expr) -> str:
         only(node, "this")
-        return f"EXTRACT({unit} FROM {printer.expression(node.this)})"
+        return _part_of(printer, unit, node.this, node)
 
     return part
+
+
+def _part_of(printer: Printer, unit: str, of: exp.Expr, node: exp.Expr) -> str:
+    printed = printer.expression(of)
+    if printer.kind(of) == kinds.LENGTH:
+        refuse(
+            "A length of time has no parts here:",
+            node,
+            "Write DATE_DIFF('day', first, last), or EPOCH(last) - EPOCH(first) for seconds.",
+        )
+    if printer.kind(of) == kinds.DAY and unit == "epoch":
+        printed = f"CAST({printed} AS TIMESTAMPTZ)"
+    return f"EXTRACT({unit} FROM {printed})"
 
 
 def _interval(printer: Printer, node: exp.Expr) -> str:  # noqa: ARG001 - as all printers
@@ -328,6 +394,11 @@ def _maybe_distinct(printer: Printer, node: exp.Expr) -> str:
     if len(node.expressions) != 1:
         refuse("DISTINCT takes one column:", node, "Join several with ||.")
     return f"DISTINCT {printer.expression(node.expressions[0])}"
+
+
+def _different(printer: Printer, node: exp.Expr) -> str:
+    only(node, "this")
+    return f"COUNT(DISTINCT {printer.expression(node.this)})"
 
 
 def _sum(printer: Printer, node: exp.Expr) -> str:
@@ -400,14 +471,17 @@ def _within_group(printer: Printer, node: exp.Expr) -> str:
 
 def _joined_texts(printer: Printer, node: exp.Expr) -> str:
     only(node, "this", "separator")
-    separator = node.args.get("separator")
+    separator, of, order = node.args.get("separator"), node.this, ""
     between = "','" if separator is None else printer.expression(separator)
-    return f"STRING_AGG({printer.expression(node.this)}, {between})"
+    if isinstance(of, exp.Order):
+        only(of, "this", "expressions")
+        of, order = of.this, f" {printer.ordered(of.expressions)}"
+    return f"STRING_AGG({_maybe_distinct(printer, of)}, {between}{order})"
 
 
 def _filtered(printer: Printer, node: exp.Expr) -> str:
     only(node, "this", "expression")
-    if type(node.this) not in _AGGREGATES:
+    if type(node.this) not in (*_AGGREGATES, exp.GroupConcat, exp.WithinGroup):
         refuse("FILTER belongs after a count, a sum or the like:", node)
     only(node.expression, "this")
     inner, condition = printer.expression(node.this), printer.expression(node.expression.this)
@@ -465,7 +539,11 @@ def _json_key(printer: Printer, node: exp.Expr) -> str:
         refuse("Only metadata has keys:", node, "Write metadata ->> 'ide'.")
     parts = path.expressions if isinstance(path, exp.JSONPath) else []
     if len(parts) != 2 or not isinstance(parts[1], exp.JSONPathKey):  # noqa: PLR2004 - $ and a key
-        refuse("One key of the metadata can be read:", node, "Write metadata ->> 'ide'.")
+        refuse(
+            "One key of the metadata can be read:",
+            node,
+            "Write metadata ->> 'ide', or metadata['http.status'] where a key is no plain word.",
+        )
     only(column, "this", "table")
     table = column.args.get("table")
     before = "" if table is None else f'"{printer.known_source(table)}".'
@@ -494,13 +572,18 @@ def _difference(printer: Printer, node: exp.Expr) -> str:
     unit = _unit(node.args.get("unit"), (*_SECONDS, *_MONTHS), node)
     ends = [printer.expression(one) for one in (node.this, node.expression)]
     if unit in _SECONDS:
-        last, first = (f"EXTRACT(epoch FROM DATE_TRUNC('{unit}', {one}))" for one in ends)
-        return f"CAST((({last} - {first}) / {_SECONDS[unit]}) AS BIGINT)"
+        return _periods(unit, *ends)
     months = f"(EXTRACT(month FROM {{}}) - 1) // {_MONTHS[unit]}"
     last, first = (
         f"(EXTRACT(year FROM {one}) * {12 // _MONTHS[unit]} + {months.format(one)})" for one in ends
     )
     return f"CAST(({last} - {first}) AS BIGINT)"
+
+
+def _periods(unit: str, *ends: str) -> str:
+    """Return how many days, hours, ... begin between two times, the last one first."""
+    last, first = (f"EXTRACT(epoch FROM DATE_TRUNC('{unit}', {one}))" for one in ends)
+    return f"CAST((({last} - {first}) / {_SECONDS[unit]}) AS BIGINT)"
 
 
 def _anonymous(printer: Printer, node: exp.Expr) -> str:
@@ -510,7 +593,7 @@ def _anonymous(printer: Printer, node: exp.Expr) -> str:
         return _now(printer, node)
     if name == "DATE_PART" and len(node.expressions) == 2:  # noqa: PLR2004 - a part and a time
         unit = _unit(node.expressions[0], _PARTS, node)
-        return f"EXTRACT({unit} FROM {printer.expression(node.expressions[1])})"
+        return _part_of(printer, unit, node.expressions[1], node)
     if name not in _ANONYMOUS:
         refuse_function(name, node)
     only(node, "this", "expressions")
@@ -532,9 +615,34 @@ def _trim(printer: Printer, node: exp.Expr) -> str:
     only(node, "this", "position", "expression")
     words = {"": "TRIM", "BOTH": "TRIM", "LEADING": "LTRIM", "TRAILING": "RTRIM"}
     word = words[str(node.args.get("position") or "").upper()]
-    what = node.args.get("expression")
-    more = "" if what is None else f", {printer.expression(what)}"
-    return f"{word}({printer.expression(node.this)}{more})"
+    of, what = printer.expression(node.this), node.args.get("expression")
+    if what is not None and word == "TRIM":
+        return f"TRIM(BOTH {printer.expression(what)} FROM {of})"
+    return f"{word}({of})" if what is None else f"{word}({of}, {printer.expression(what)})"
+
+
+def _strpos(printer: Printer, node: exp.Expr) -> str:
+    """Print where a text begins in another, in characters: the engine tells it in bytes."""
+    only(node, "this", "substr")
+    of, what = printer.expression(node.this), printer.expression(node.args["substr"])
+    place = f"STRPOS({of}, {what})"
+    before = f"LENGTH(SPLIT_PART({of}, {what}, 1))"
+    return f"(CASE WHEN {place} > 1 THEN {before} + 1 ELSE {place} END)"
+
+
+def _contains(printer: Printer, node: exp.Expr) -> str:
+    only(node, "this", "expression")
+    sides = printer.expression(node.this), printer.expression(node.expression)
+    return f"(STRPOS({sides[0]}, {sides[1]}) > 0)"
+
+
+def _formatted(printer: Printer, node: exp.Expr) -> str:
+    """Print STRFTIME, its two parts in either order."""
+    only(node, "this", "format")
+    parts = [node.this, node.args["format"]]
+    if _text_of(parts[0]) is not None and _text_of(parts[1]) is None:
+        parts.reverse()
+    return f"STRFTIME({printer.several(parts)})"
 
 
 def _regexp(printer: Printer, node: exp.Expr) -> str:
@@ -586,6 +694,8 @@ _AGGREGATE_PRINTERS: Final[dict[type[exp.Expr], Callable[..., str]]] = {
     exp.PercentileCont: _quantile("QUANTILE_CONT", "expression"),
     exp.PercentileDisc: _quantile("QUANTILE_DISC", "expression"),
     exp.Quantile: _quantile("QUANTILE_CONT", "quantile"),
+    exp.ApproxQuantile: _quantile("QUANTILE_CONT", "quantile"),
+    exp.ApproxDistinct: _different,
 }
 _AGGREGATES: Final = frozenset(_AGGREGATE_PRINTERS)
 _OVER_PRINTERS: Final[dict[type[exp.Expr], Callable[..., str]]] = {
@@ -601,7 +711,7 @@ _OVER_PRINTERS: Final[dict[type[exp.Expr], Callable[..., str]]] = {
     exp.LastValue: _call("LAST_VALUE", "this"),
     exp.NthValue: _call("NTH_VALUE", "this", "offset"),
 }
-_OVER: Final = frozenset(_OVER_PRINTERS) | _AGGREGATES
+_OVER: Final = frozenset(_OVER_PRINTERS) | _AGGREGATES | {exp.Filter}
 PRINTERS: Final[dict[type[exp.Expr], Callable[..., str]]] = {
     **_AGGREGATE_PRINTERS,
     **_OVER_PRINTERS,
@@ -614,8 +724,8 @@ PRINTERS: Final[dict[type[exp.Expr], Callable[..., str]]] = {
     exp.Not: _not,
     exp.And: _between("AND", chain=True),
     exp.Or: _between("OR", chain=True),
-    exp.Add: _reckoned("+", chain=True),
-    exp.Sub: _reckoned("-", chain=True),
+    exp.Add: _summed("+"),
+    exp.Sub: _summed("-"),
     exp.Mul: _reckoned("*", chain=True),
     exp.Div: _reckoned("/"),
     exp.IntDiv: _reckoned("//"),
@@ -666,6 +776,8 @@ PRINTERS: Final[dict[type[exp.Expr], Callable[..., str]]] = {
     exp.Quarter: _part("quarter"),
     exp.Month: _part("month"),
     exp.Week: _part("week"),
+    exp.WeekOfYear: _part("week"),
+    exp.DayOfWeekIso: _part("isodow"),
     exp.Day: _part("day"),
     exp.Hour: _part("hour"),
     exp.Minute: _part("minute"),
@@ -677,7 +789,7 @@ PRINTERS: Final[dict[type[exp.Expr], Callable[..., str]]] = {
     exp.CurrentDate: _today,
     exp.CurrentTimestamp: _now,
     exp.AtTimeZone: _at_zone,
-    exp.TimeToStr: _call("STRFTIME", "this", "format"),
+    exp.TimeToStr: _formatted,
     exp.StrToTime: _call("STRPTIME", "this", "format"),
     exp.Lower: _call("LOWER", "this"),
     exp.Upper: _call("UPPER", "this"),
@@ -693,7 +805,8 @@ PRINTERS: Final[dict[type[exp.Expr], Callable[..., str]]] = {
     exp.ConcatWs: _call("CONCAT_WS", "expressions", ignore=("safe", "coalesce")),
     exp.StartsWith: _call("STARTS_WITH", "this", "expression"),
     exp.EndsWith: _call("ENDS_WITH", "this", "expression"),
-    exp.StrPosition: _call("STRPOS", "this", "substr"),
+    exp.StrPosition: _strpos,
+    exp.Contains: _contains,
     exp.SplitPart: _call("SPLIT_PART", "this", "delimiter", "part_index"),
     exp.RegexpLike: _regexp,
     exp.RegexpILike: _regexp,

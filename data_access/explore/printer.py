@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlglot import exp
 
+from data_access.explore import kinds
 from data_access.explore.nodes import SNIPPET_CHARS, only, refuse, refuse_node, snippet, where_of
 from data_access.explore.phrases import PRINTERS
 from data_access.explore.question import BUCKET_COLUMN, BUCKETS, HIDDEN, KEY_COLUMN
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 NAME_CHARS_MAX: Final = 200
+PRINTED_CHARS_MAX: Final = 500_000  # of one expression: some print a part of theirs twice
 KEYS_MAX: Final = 30
 TABLES_WORDS: Final = f"The tables are {', '.join(SCHEMAS)}."
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -32,9 +34,13 @@ _JOINS: Final = ("", "INNER", "OUTER", "CROSS", "SEMI", "ANTI")
 
 @dataclass(slots=True)
 class _Scope:
-    """One SELECT's own: its sources by name (the table, or None), names it gives, windows."""
+    """One SELECT's own: its sources by name (the table, or None), the names it gives, windows.
+
+    `kinds` has those of the sources' columns, and under "" those of the columns it gives.
+    """
 
     sources: dict[str, str | None] = field(default_factory=dict)
+    kinds: dict[str, dict[str, str]] = field(default_factory=dict)
     given: set[str] = field(default_factory=set)
     windows: dict[str, exp.Expr] = field(default_factory=dict)
 
@@ -50,7 +56,9 @@ class Printer:
     keys: dict[str, None] = field(default_factory=dict)
     buckets: set[str] = field(default_factory=set)
     scopes: list[_Scope] = field(default_factory=list)
-    ctes: list[set[str]] = field(default_factory=list)
+    ctes: list[dict[str, dict[str, str]]] = field(default_factory=list)
+    kinds: dict[int, str] = field(default_factory=dict)
+    made: dict[str, str] = field(default_factory=dict)  # the columns of the query printed last
     own_names: set[str] = field(default_factory=set)
     unnamed: int = 0
 
@@ -104,7 +112,7 @@ class Printer:
 
     def _with(self, node: exp.Expr) -> str:
         clause = node.args.get("with_")
-        self.ctes.append(set())
+        self.ctes.append({})
         if clause is None:
             return ""
         only(clause, "expressions")
@@ -118,7 +126,7 @@ class Printer:
         if name.lower() in SCHEMAS or any(name in names for names in self.ctes):
             refuse("This name is taken already:", alias, "Call that part of the query otherwise.")
         printed = f'"{name}" AS ({self.query(node.this)})'
-        self.ctes[-1].add(name)
+        self.ctes[-1][name] = self.made
         return printed
 
     def _set_operation(self, node: exp.SetOperation, *, outermost: bool) -> str:
@@ -130,9 +138,11 @@ class Printer:
         first = self._with(node)
         every = "" if node.args.get("distinct") else " ALL"
         left = self.query(node.this, outermost=outermost)
+        made = self.made
         right = self.query(node.expression)
         self.scopes.append(_Scope())
         tail = self._tail(node)
+        self.made = made
         self.scopes.pop()
         self.ctes.pop()
         return f"{first}{left} {word}{every} {right}{tail}"
@@ -149,8 +159,11 @@ class Printer:
         scope = self.scopes[-1]
         scope.windows = {one.name.lower(): one for one in node.args.get("windows") or []}
         scope.given |= {one.alias.lower() for one in node.expressions if isinstance(one, exp.Alias)}
+        items = f"SELECT {self._distinct(node)}{self._items(node, outermost=outermost)}"
+        made = self._made(node)
+        scope.kinds.setdefault("", made)
         parts = [
-            f"SELECT {self._distinct(node)}{self._items(node, outermost=outermost)}",
+            items,
             origin,
             self._clause(node, "where", "WHERE"),
             self._group(node.args.get("group")),
@@ -158,9 +171,23 @@ class Printer:
             self._clause(node, "qualify", "QUALIFY"),
         ]
         printed = first + " ".join(part for part in parts if part) + self._tail(node)
+        self.made = made
         self.scopes.pop()
         self.ctes.pop()
         return printed
+
+    def _made(self, node: exp.Select) -> dict[str, str]:
+        """Return the kinds of the columns a SELECT gives, by their small letters."""
+        made: dict[str, str] = {}
+        for number, one in enumerate(node.expressions):
+            if one.is_star:
+                before = one.args.get("table")
+                several = self.scopes[-1].kinds
+                for name in [*several] if before is None else [self.source_name(before)]:
+                    made |= several.get(name, {})
+            else:
+                made[one.alias_or_name.lower() or f"({number})"] = self.kind(one)
+        return made
 
     def _distinct(self, node: exp.Select) -> str:
         distinct = node.args.get("distinct")
@@ -181,7 +208,9 @@ class Printer:
     def _item(self, node: exp.Expr, *, outermost: bool) -> str:
         if isinstance(node, exp.Alias):
             only(node, "this", "alias")
-            return f"{self.expression(node.this)} AS {self.name(node.args['alias'])}"
+            printed = self.expression(node.this)
+            self.kinds[id(node)] = self.kind(node.this)
+            return f"{printed} AS {self.name(node.args['alias'])}"
         if isinstance(node, exp.Star) or (
             isinstance(node, exp.Column) and isinstance(node.this, exp.Star)
         ):
@@ -233,7 +262,7 @@ class Printer:
         if isinstance(node, exp.Subquery):
             only(node, "this", "alias")
             inner = self.query(node.this)
-            return f'({inner}) AS "{self._alias(node, None)}"'
+            return f'({inner}) AS "{self._alias(node, None, made=self.made)}"'
         if not isinstance(node, exp.Values):
             refuse("Only tables can be read, nothing else:", node, TABLES_WORDS)
         return self._values(node)
@@ -243,14 +272,18 @@ class Printer:
             refuse("Only tables can be read, not files or functions:", node, TABLES_WORDS)
         only(node, "this", "alias")
         name = self.source_name(node.this)
-        if any(name in names for names in self.ctes):
-            return f'"{name}" AS "{self._alias(node, None, name)}"'
+        for names in reversed(self.ctes):
+            if name in names:
+                return f'"{name}" AS "{self._alias(node, None, name, made=names[name])}"'
         if name.lower() not in SCHEMAS:
             refuse("There is no such table:", node, TABLES_WORDS)
         self.tables.add(name.lower())
-        return f'"{name.lower()}" AS "{self._alias(node, name.lower(), name.lower())}"'
+        name, made = name.lower(), kinds.of_table(name.lower())
+        return f'"{name}" AS "{self._alias(node, name, name, made=made)}"'
 
-    def _alias(self, node: exp.Expr, table: str | None, name: str = "") -> str:
+    def _alias(
+        self, node: exp.Expr, table: str | None, name: str = "", *, made: dict[str, str]
+    ) -> str:
         """Return what a source is called in this SELECT, and remember it."""
         alias = node.args.get("alias")
         if alias is not None:
@@ -261,7 +294,7 @@ class Printer:
             name = f"part_{self.unnamed}"
         if name in self.scopes[-1].sources:
             refuse("Two tables have the same name here:", node, "Call one otherwise: events AS e.")
-        self.scopes[-1].sources[name] = table
+        self.scopes[-1].sources[name], self.scopes[-1].kinds[name] = table, made
         return name
 
     def _values(self, node: exp.Values) -> str:
@@ -277,7 +310,10 @@ class Printer:
             rows.append(f"({self.several(one.expressions)})")
         columns = ", ".join(self.name(one) for one in alias.args.get("columns") or [])
         name = self.source_name(alias.this)
+        named = alias.args.get("columns") or []
+        made = dict(zip(named, node.expressions[0].expressions, strict=False))
         self.scopes[-1].sources[name] = None
+        self.scopes[-1].kinds[name] = {one.name.lower(): self.kind(made[one]) for one in made}
         return f'(VALUES {", ".join(rows)}) AS "{name}"' + (f" ({columns})" if columns else "")
 
     def _join(self, node: exp.Expr) -> str:
@@ -288,6 +324,12 @@ class Printer:
             refuse("This kind of join is not available here:", node, "Use JOIN or LEFT JOIN.")
         if on is None and not using:
             side, kind = "", "CROSS"
+        if using and side in ("RIGHT", "FULL"):
+            refuse(
+                f"A {side} JOIN needs ON here, not USING:",
+                node,
+                "Write ON a.x = b.x, and COALESCE(a.x, b.x) for what either of them has.",
+            )
         words = f"{side} {kind}".strip()
         printed = f"{words} JOIN {self._source(node.this)}".strip()
         if using:
@@ -345,7 +387,11 @@ class Printer:
     def order(self, node: exp.Expr) -> str:
         """Return ORDER BY with what is null last, unless the query says otherwise."""
         only(node, "expressions")
-        return f"ORDER BY {', '.join(self._ordered(one) for one in node.expressions)}"
+        return self.ordered(node.expressions)
+
+    def ordered(self, nodes: Iterable[exp.Expr]) -> str:
+        """Return ORDER BY with these in it."""
+        return f"ORDER BY {', '.join(self._ordered(one) for one in nodes)}"
 
     def _ordered(self, node: exp.Expr) -> str:
         only(node, "this", "desc", "nulls_first")
@@ -362,7 +408,15 @@ class Printer:
         printer = PRINTERS.get(type(node))
         if printer is None:
             refuse_node(node)
-        return printer(self, node)
+        printed = printer(self, node)
+        if len(printed) > PRINTED_CHARS_MAX:
+            refuse("This part of the query is too long written out:", node, "Make it simpler.")
+        self.kinds.setdefault(id(node), kinds.of_node(node, self.kinds))
+        return printed
+
+    def kind(self, node: exp.Expr) -> str:
+        """Return the kind of an expression that was printed, as `kinds` has it; "" for most."""
+        return self.kinds.get(id(node), "")
 
     def several(self, nodes: Iterable[exp.Expr]) -> str:
         """Return expressions with commas between them."""
@@ -384,14 +438,27 @@ class Printer:
                 refuse("A column has one table before it at most:", node, "Write e.column.")
             return self.key(node.this.name, node, f'"{self.known_source(database)}".')
         if table is None:
+            self.kinds[id(node)] = self._column_kind(node.this.name, None)
             return self._bucket(node) or self.column_name(node.this)
         name = self.source_name(table)
         if name == METADATA_COLUMN and not any(name in scope.sources for scope in self.scopes):
             return self.key(node.this.name, node)
         source = self.known_source(table)
         of_table = [one.sources[source] for one in reversed(self.scopes) if source in one.sources]
+        self.kinds[id(node)] = self._column_kind(node.this.name, source)
         bucket = self._bucket(node) if of_table[0] is not None else ""
         return f'"{source}".{bucket or self.column_name(node.this)}'
+
+    def _column_kind(self, name: str, source: str | None) -> str:
+        """Return the kind of a column: of the source named, or the first that has it."""
+        name = name.lower()
+        for scope in reversed(self.scopes):
+            # a name given in the SELECT stands before a part of time, and behind a column
+            given_first = source is None and name in BUCKETS and name in scope.given
+            for one in ["", *scope.kinds] if given_first else scope.kinds:
+                if source in (None, one) and name in scope.kinds.get(one, {}):
+                    return scope.kinds[one][name]
+        return ""
 
     def _bucket(self, node: exp.Expr) -> str:
         """Return the column of a part of time, if the name means one in this SELECT."""

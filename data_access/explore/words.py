@@ -40,7 +40,7 @@ _GROUPS: Final[dict[str, tuple[tuple[str, str, str], ...]]] = {
         ("COUNT_IF", "COUNT_IF(result <> 'success')", "rows that meet a condition"),
         ("BOOL_AND", "BOOL_AND(is_paid_user)", "whether it is true of all"),
         ("BOOL_OR", "BOOL_OR(is_paid_user)", "whether it is true of any"),
-        ("STRING_AGG", "STRING_AGG(channel, ', ')", "the texts joined"),
+        ("STRING_AGG", "STRING_AGG(channel, ', ' ORDER BY timestamp)", "the texts joined"),
         ("FILTER", "SUM(weight) FILTER (WHERE result = 'success')", "only of rows that meet it"),
     ),
     "Time": (
@@ -84,6 +84,7 @@ _GROUPS: Final[dict[str, tuple[tuple[str, str, str], ...]]] = {
         ("CONCAT_WS", "CONCAT_WS(' ', channel, result)", "joined with something between"),
         ("STARTS_WITH", "STARTS_WITH(event_name, 'context')", "whether it begins so"),
         ("ENDS_WITH", "ENDS_WITH(event_name, 'called')", "whether it ends so"),
+        ("CONTAINS", "CONTAINS(event_name, '_')", "whether a text is in it"),
         ("STRPOS", "STRPOS(event_name, '_')", "where a text begins in it, 0 for nowhere"),
         ("SPLIT_PART", "SPLIT_PART(release, '.', 1)", "a part between separators"),
         ("LIKE", "event_name LIKE 'context%'", "a pattern with % and _; ILIKE in any case"),
@@ -105,7 +106,11 @@ _GROUPS: Final[dict[str, tuple[tuple[str, str, str], ...]]] = {
         ("LOG10", "LOG10(duration_ms + 1)", "the logarithm to base 10"),
         ("MOD", "MOD(duration_ms, 10)", "the remainder; also %"),
         ("PI", "PI()", "3.14159..."),
-        ("CAST", "CAST(duration_ms AS BIGINT)", "as another type; fails where that cannot be"),
+        (
+            "CAST",
+            "CAST(duration_ms AS BIGINT)",
+            "as another type; a fraction is cut off, what cannot be fails",
+        ),
         ("TRY_CAST", "TRY_CAST(release AS DOUBLE)", "the same, null where that cannot be"),
     ),
     "Choices": (
@@ -133,3 +138,46 @@ FUNCTIONS: Final = tuple(
     for kind, several in _GROUPS.items()
     for name, example, meaning in several
 )
+# what to write instead of what other systems call so
+INSTEAD: Final = {
+    **dict.fromkeys(
+        ("TO_CHAR", "DATE_FORMAT", "FORMAT_DATE", "FORMAT_TIMESTAMP", "TO_DATE"),
+        "Write STRFTIME(timestamp, '%Y-%m').",
+    ),
+    "DAYNAME": "Write STRFTIME(timestamp, '%A').",
+    "MONTHNAME": "Write STRFTIME(timestamp, '%B').",
+    **dict.fromkeys(
+        ("TIME_BUCKET", "DATE_BIN", "TOSTARTOFDAY", "TOSTARTOFHOUR", "TOSTARTOFWEEK"),
+        "Write DATE_TRUNC('hour', timestamp).",
+    ),
+    **dict.fromkeys(
+        ("AGE", "DATE_SUB", "TIMESTAMPDIFF", "TIMESTAMP_DIFF"),
+        "Write DATE_DIFF('day', first, last).",
+    ),
+    **dict.fromkeys(
+        ("DATEADD", "DATE_ADD", "TIMESTAMP_ADD", "TO_DAYS", "TO_HOURS", "TO_MINUTES"),
+        "Write timestamp + INTERVAL '7 days'.",
+    ),
+    "LAST_DAY": "Write DATE_TRUNC('month', timestamp) + INTERVAL '1 month' - INTERVAL '1 day'.",
+    **dict.fromkeys(
+        ("TO_TIMESTAMP", "MAKE_TIMESTAMP", "EPOCH_MS", "FROM_UNIXTIME"),
+        "Write TIMESTAMP '2026-05-01 10:00:00', or EPOCH(timestamp) for seconds.",
+    ),
+    "MAKE_DATE": "Write DATE '2026-05-01'.",
+    **dict.fromkeys(("GETDATE", "LOCALTIMESTAMP"), "Write NOW()."),
+    **dict.fromkeys(("JSON_VALUE", "JSON_QUERY", "GET_JSON_OBJECT"), "Write metadata ->> 'ide'."),
+    **dict.fromkeys(
+        ("ARG_MAX", "ARG_MIN", "MAX_BY", "MIN_BY", "ARGMAX", "ARGMIN"),
+        "Write QUALIFY ROW_NUMBER() OVER (PARTITION BY ... ORDER BY ...) = 1.",
+    ),
+    "MODE": "Count each value: GROUP BY it, ORDER BY COUNT(*) DESC, LIMIT 1.",
+    **dict.fromkeys(("ARRAY_AGG", "LIST", "GROUP_ARRAY"), "Write STRING_AGG(channel, ', ')."),
+    **dict.fromkeys(("UNIQ", "UNIQEXACT"), "Write COUNT(DISTINCT user_id_hash)."),
+    **dict.fromkeys(("WIDTH_BUCKET", "HISTOGRAM"), "Write FLOOR(duration_ms / 100) * 100."),
+    **dict.fromkeys(
+        ("REGEXP_REPLACE", "REGEXP_EXTRACT", "REGEXP_SUBSTR"),
+        "REPLACE, SPLIT_PART and REGEXP_LIKE do most of it.",
+    ),
+    "ISNULL": "Write COALESCE(release, 'unknown'), or release IS NULL.",
+    **dict.fromkeys(("RANDOM", "RAND"), "Nothing is left to chance here: ORDER BY event_id."),
+}

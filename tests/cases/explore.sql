@@ -118,3 +118,27 @@ SELECT EPOCH(timestamp) FROM events
 SELECT event_id, FIRST_VALUE(event_id) OVER w, SUM(weight) OVER (w ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM events WINDOW w AS (PARTITION BY user_id_hash ORDER BY timestamp, event_id)
 SELECT event_name FROM events ORDER BY timestamp, event_id FETCH FIRST 3 ROWS ONLY
 SELECT timestamp - INTERVAL '1 day', timestamp + INTERVAL '2 hours' FROM events
+SELECT day - d0 AS n, COUNT(DISTINCT user_id_hash) FROM (SELECT user_id_hash, day, MIN(day) OVER (PARTITION BY user_id_hash) AS d0 FROM events) GROUP BY n ORDER BY n
+WITH f AS (SELECT user_id_hash, MIN(timestamp::date) AS d0 FROM events GROUP BY 1), g AS (SELECT * FROM f) SELECT COUNT(*) FROM events e JOIN g ON e.user_id_hash = g.user_id_hash WHERE e.timestamp::date - g.d0 BETWEEN 1 AND 7
+SELECT COUNT(*) FROM (SELECT user_id_hash, MIN(day) AS a, MAX(day) AS b FROM events GROUP BY 1) WHERE b - a > 30
+SELECT day - LAG(day) OVER (PARTITION BY user_id_hash ORDER BY timestamp, event_id) FROM events
+SELECT DATE '2026-05-10' - DATE '2026-05-01' - 2, (MAX(day) - MIN(day)) / 7, COALESCE(MAX(day), MIN(day)) - MIN(day) FROM events
+SELECT x.d - y.d FROM (VALUES (DATE '2026-05-10')) AS x(d), (VALUES (DATE '2026-05-01')) AS y(d)
+SELECT d - DATE '2026-05-01' FROM (SELECT day AS d FROM events UNION SELECT day FROM errors) ORDER BY 1
+SELECT * FROM (SELECT channel, COUNT(*) AS week FROM events GROUP BY channel) WHERE week > 5
+SELECT COUNT(*) FROM events WHERE day + INTERVAL '12 hours' < timestamp AND timestamp - day > INTERVAL '12 hours'
+SELECT COUNT(*) FROM events WHERE INTERVAL '36 hours' + day < timestamp + INTERVAL '1 day'
+SELECT COUNT(*) FROM events WHERE day = DATE '2026-05-01' + INTERVAL '7 days' OR day = DATE '2026-05-20' - 3
+SELECT EPOCH(day), EXTRACT(epoch FROM timestamp::date) FROM events
+SELECT STRPOS('日本語', '語'), STRPOS('abc', ''), STRPOS('xay', 'a'), STRPOS('aaa', 'a'), STRPOS('abc', 'z'), INSTR('ñab', 'ab'), CONTAINS('abc', 'b')
+SELECT STRFTIME('%Y-%m', timestamp), STRFTIME(timestamp, '%Y-%m') FROM events
+SELECT TRIM(BOTH 'x' FROM 'xax'), TRIM('xax', 'x'), TRIM(LEADING 'x' FROM 'xax'), RTRIM('xax', 'x')
+SELECT WEEKOFYEAR(timestamp), ISODOW(timestamp) FROM events
+SELECT user_id_hash, STRING_AGG(event_name, ' > ' ORDER BY timestamp, event_id) FROM events GROUP BY 1
+SELECT STRING_AGG(DISTINCT channel, ',' ORDER BY channel DESC), STRING_AGG(event_id, ',' ORDER BY event_id) FILTER (WHERE channel = 'web') FROM events
+SELECT PERCENTILE_CONT(0.9) WITHIN GROUP (ORDER BY duration_ms) FILTER (WHERE channel = 'web') FROM events
+SELECT event_id, COUNT(*) FILTER (WHERE duration_ms > 100) OVER (PARTITION BY channel), SUM(weight) FILTER (WHERE channel = 'web') OVER (ORDER BY timestamp, event_id) FROM events
+SELECT APPROX_COUNT_DISTINCT(channel) FROM events
+SELECT COUNT(*) FROM events WHERE CAST(metadata ->> 'top_k' AS BIGINT) IN (5, 7)
+SELECT COUNT(*) FROM events e RIGHT JOIN errors r ON e.session_id = r.session_id
+SELECT COALESCE(a.day, b.day) AS d, a.n, b.n FROM (SELECT day, COUNT(*) AS n FROM events GROUP BY day) a FULL JOIN (SELECT day, COUNT(*) AS n FROM errors GROUP BY day) b ON a.day = b.day
