@@ -26,7 +26,7 @@ from data_access.sources import CHOICES_MAX
 from ingest.vocabulary import SEGMENT_NOT
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
     from datetime import datetime
 
     from data_access import Filters, Settings
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 FRAMES_MAX: Final = 300
 FRAMES_BYTES_MAX: Final = 64 * 1024 * 1024
 WEEKS_DAYS: Final = 84  # at least, as on the pages where weeks are compared
+
+
+class HungUp(Exception):  # noqa: N818 - names the situation
+    """Nobody waits for the answer any more."""
 
 
 class Frames:
@@ -80,6 +84,7 @@ class Reader:
     as_of: datetime | None
     now: datetime
     kept: Frames
+    is_wanted: Callable[[], bool]
     notes: tuple[str, ...] = ()
 
     @property
@@ -110,7 +115,14 @@ class Reader:
         window: Window | None = None,
         **options: Any,  # noqa: ANN401 - a metric's own options
     ) -> pl.DataFrame:
-        """Return a metric's finished frame, over the days asked for or over `window`."""
+        """Return a metric's finished frame, over the days asked for or over `window`.
+
+        Raises
+        ------
+        HungUp : when nobody waits for it any more.
+        """
+        if not self.is_wanted():
+            raise HungUp
         filters = self.filters if window is None else self.filters.with_window(window)
         key = (self.home, self.version, metric, filters, tuple(sorted(options.items())))
         found = self.kept.get(key)
@@ -146,8 +158,15 @@ class Reader:
         return {"keep_rate": min(rates.to_list(), default=None)} if kept.height else None
 
 
-def reader(home: str, query: Query, *, now: datetime, kept: Frames) -> Reader:
-    """Open the data for a query.
+def reader(
+    home: str,
+    query: Query,
+    *,
+    now: datetime,
+    kept: Frames,
+    is_wanted: Callable[[], bool] = lambda: True,
+) -> Reader:
+    """Open the data for a query; the work ends at the next frame once it is not wanted any more.
 
     Raises
     ------
@@ -178,6 +197,7 @@ def reader(home: str, query: Query, *, now: datetime, kept: Frames) -> Reader:
         as_of=data_access.data_as_of(home, now=now),
         now=now,
         kept=kept,
+        is_wanted=is_wanted,
         notes=(*_moved(resolved), *_not_there(home, resolved.filters), *_of_pages(query)),
     )
 

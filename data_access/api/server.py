@@ -6,9 +6,11 @@ the one boundary where an exception of any kind stops: the client gets a name, t
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 import secrets
+import threading
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
@@ -31,7 +33,7 @@ from data_access.api.endpoints import Endpoint, table
 from data_access.api.limits import Buckets, Taken
 from data_access.api.problem import Refused, near, shown
 from data_access.api.query import Query, read
-from data_access.api.reader import Frames, Reader, reader
+from data_access.api.reader import Frames, HungUp, Reader, reader
 from data_access.api.rows import rows_of
 from data_access.config import Limits, Server
 from data_access.errors import MetricError
@@ -51,6 +53,7 @@ WORKERS_MAX: Final = 2  # questions at a time; each uses every core by itself
 GATE_WORKERS_MAX: Final = 4  # looking at tokens, which is quick
 WAITING_MAX: Final = 64  # questions that wait for a worker; one more is sent away
 STREAMS_MAX: Final = 4  # exports at a time: each keeps its rows on disk until its reader has them
+HUNG_UP: Final = 499  # how an answer nobody waited for is counted; it is never sent
 STALL_SECONDS: Final = 60.0  # a reader who takes nothing for so long has gone, or never meant to
 METHODS: Final = ("GET", "HEAD", "OPTIONS")
 BELOW: Final = ("/api", "/metrics", "/healthz", "/readyz")
@@ -104,6 +107,16 @@ class Call:
     holder: Holder | None = None
     is_streamed: bool = False
     told: dict[str, str] = field(default_factory=dict)
+    gone: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def where(self) -> str:
+        """What was asked for, without the person it may name: for the log."""
+        return self.endpoint.path if self.endpoint else "an unknown path"
+
+    def is_wanted(self) -> bool:
+        """Tell whether somebody still waits for the answer."""
+        return not self.gone.is_set()
 
     def header(self, name: str) -> str:
         """Return a header's values, joined the way HTTP lets them be."""
@@ -174,15 +187,18 @@ class Api:
         call = self._call(scope)
         try:
             _check_sizes(scope)
-            reply = await self._reply(call)
+            reply = await self._reply(call, receive)
+        except HungUp:
+            reply = Reply(HUNG_UP)
         except Refused as refused:
             reply = _refusal(refused)
         except Exception:  # noqa: BLE001 - the server's boundary: told by name, logged whole
             reply = _fault(call)
         try:
-            await self._response(call, reply)(scope, receive, self._in_time(send))
+            if reply.status != HUNG_UP:
+                await self._response(call, reply)(scope, receive, self._in_time(send))
         except* TimeoutError:
-            _log.warning("an answer was taken too slowly, and ended: %s", call.path[:80])
+            _log.warning("an answer was taken too slowly, and ended: %s", call.where)
         finally:  # whoever hung up is counted too, and ends the work at once
             if isinstance(reply.pieces, Generator):
                 reply.pieces.close()
@@ -216,7 +232,7 @@ class Api:
             root=str(scope.get("root_path", "")),
         )
 
-    async def _reply(self, call: Call) -> Reply:
+    async def _reply(self, call: Call, receive: Receive) -> Reply:
         self._route(call)
         endpoint = call.endpoint
         if call.method == "OPTIONS":
@@ -236,9 +252,28 @@ class Api:
             self._begin_stream(call)
         self._waiting += 1
         try:
-            return await run_sync(self._answer, call, limiter=self._workers)
+            return await self._while_wanted(call, receive)
         finally:
             self._waiting -= 1
+
+    async def _while_wanted(self, call: Call, receive: Receive) -> Reply:
+        """Answer in a thread; who hangs up leaves the queue, or ends the work at its next frame."""
+        with anyio.CancelScope() as queue:
+
+            async def listen() -> None:
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                call.gone.set()
+                queue.cancel()  # does nothing once a thread has begun
+
+            listening = asyncio.ensure_future(listen())
+            try:
+                return await run_sync(self._answer, call, limiter=self._workers)
+            finally:
+                if not listening.done():
+                    listening.cancel()
+                    await asyncio.wait({listening})
+        raise HungUp
 
     def _begin_stream(self, call: Call) -> None:
         if self._streams >= STREAMS_MAX:
@@ -381,7 +416,7 @@ class Api:
         if endpoint.name == "metrics":
             return self._metrics(call, query)
         try:
-            data = reader(call.home, query, now=call.now, kept=self._kept)
+            data = self._reader(call, query)
             if endpoint.scope == "people" and not data.settings.people_lists:
                 raise Refused(
                     HTTPStatus.FORBIDDEN,
@@ -396,6 +431,9 @@ class Api:
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from None
         except MetricError as error:
             raise Refused(HTTPStatus.BAD_REQUEST, str(error)) from None
+
+    def _reader(self, call: Call, query: Query) -> Reader:
+        return reader(call.home, query, now=call.now, kept=self._kept, is_wanted=call.is_wanted)
 
     def _tables(self, call: Call, endpoint: Endpoint, query: Query, data: Reader) -> Reply:
         holder = call.holder or Holder("", ())
@@ -418,7 +456,7 @@ class Api:
     def _metrics(self, call: Call, query: Query) -> Reply:
         families = [*prometheus.of_process(RELEASE), *self._requests.families()]
         try:
-            data = reader(call.home, query, now=call.now, kept=self._kept)
+            data = self._reader(call, query)
             families += prometheus.of_data(data)
             readable = 1
         except DataUnavailable as error:
@@ -537,8 +575,7 @@ def _refusal(refused: Refused) -> Reply:
 def _fault(call: Call) -> Reply:
     """Log the exception that is being handled under a name, and answer with that name."""
     name = secrets.token_hex(8)
-    where = call.endpoint.path if call.endpoint else "an unknown path"
-    _log.exception("fault %s in %s %s", name, call.method, where)
+    _log.exception("fault %s in %s %s", name, call.method, call.where)
     return _refusal(
         Refused(
             HTTPStatus.INTERNAL_SERVER_ERROR,
