@@ -258,13 +258,15 @@ def test_a_large_export_is_sent_to_those_who_may_export_whoever_has_its_address(
     files.shelf.clear()
 
 
-def signed_in(signing: Path) -> tuple[Door, dict[str, str]]:
-    """Return a server's door as it is after its start, and the headers of an admin's request."""
+def signed_in(
+    signing: Path, email: str = "ada@example.com", **told: str
+) -> tuple[Door, dict[str, str]]:
+    """Return a server's door as it is after its start, and the headers of somebody's request."""
 
     async def answer(scope, receive, send):
-        await PlainTextResponse("data")(scope, receive, send)
+        await PlainTextResponse("data", headers=told)(scope, receive, send)
 
-    said = json.dumps(signing_in.claims("ada@example.com", origin="http://127.0.0.1:2"))
+    said = json.dumps(signing_in.claims(email, origin="http://127.0.0.1:2"))
     cookie = create_signed_value(signing_in.SECRET, "_streamlit_user", said).decode()
     headers = {"Host": "127.0.0.1:2", "Cookie": f"_streamlit_user={cookie}"}
     return Door(answer, where=lambda: str(signing)), headers
@@ -297,6 +299,49 @@ def test_a_page_of_another_site_signs_nobody_out(signing, site):
 
     assert asgi.ask(door, "/auth/logout", headers=headers | {"Sec-Fetch-Site": site}).status == 403
     assert asgi.ask(door, "/media/x", headers=headers).status == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(("email", "status"), [("cleo@example.com", 403), ("ben@example.com", 200)])
+def test_a_file_an_analyst_exported_is_no_viewers_whoever_gave_them_its_address(
+    signing, email, status, method
+):
+    kept = {"Content-Disposition": 'attachment; filename="people.csv"'}
+    door, headers = signed_in(signing, email, **kept)
+    shown, _ = signed_in(signing, email)
+
+    answered = asgi.ask(door, "/media/x.csv", headers=headers, method=method)
+    assert (answered.status, answered.body == b"data") == (status, status == 200)
+    assert asgi.ask(shown, "/media/picture.png", headers=headers).body == b"data"
+
+
+@pytest.mark.parametrize(
+    ("query", "logged"),
+    [
+        ("error=access_denied&error_description=ada%40example.com", "error=access_denied"),
+        ("error=ada%40example.com&state=x", "error=unknown"),
+        ("error=x%1b%5b2Jfaked&error=y%0a", "error=unknown"),
+        ("code=a%2Bb&state=c%26d", "code=a%2Bb&state=c%26d"),
+    ],
+)
+def test_a_providers_words_about_an_error_are_not_handed_to_who_logs_them(signing, query, logged):
+    async def answer(scope, receive, send):
+        await PlainTextResponse(scope["query_string"])(scope, receive, send)
+
+    door = Door(answer, where=lambda: str(signing))
+
+    asked = f"/oauth2callback?{query}"
+    assert asgi.ask(door, asked, headers={"Host": "127.0.0.1:2"}).body.decode() == logged
+
+
+def test_where_on_the_server_the_apps_own_use_is_written_is_for_admins(signing):
+    (signing / "telemetry.toml").write_text(f"record_app_use = true\n{LISTS}")
+
+    for email, is_told in (("cleo@example.com", False), ("ada@example.com", True)):
+        app = opened(email).switch_page("settings.py").run()
+        words = " ".join([one.value for one in (*app.caption, *app.code)])
+        assert "The app records its own use" in words
+        assert ("-betascope" in words) is is_told
 
 
 @pytest.mark.parametrize("root", ["/foo", "/foo/", "/", "/media", "/foo/bar"])

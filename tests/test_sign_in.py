@@ -190,6 +190,7 @@ def a_stranger_sees_nothing(world: World, *, ways: int) -> None:
             assert "Sign in" in heard.text, asked
             assert heard.kinds <= {"markdown", "heading", "button", "html"}, (asked, heard.kinds)
             assert not [word for word in DEMO_WORDS if word in heard.text.lower()], asked
+            assert str(signing_in.ROOT) not in heard.text  # where it lies on the server
         assert b"rag_search" not in get(f"{world.app}/{entry.address}").body
     for path in routes():
         filled = re.sub(r"\{[^}]*\}", "0123456789abcdef", path)

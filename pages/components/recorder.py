@@ -141,6 +141,8 @@ def own_home(where: str) -> Path:
 def told(where: str, settings: Settings) -> tuple[str, str]:
     """Say, as markdown, whether the app records its own use and how to change that.
 
+    Where on the server that is, is told to admins only.
+
     Returns the sentence and the command that opens the app's own home, empty when there is none.
     """
     if is_own(where):
@@ -152,16 +154,18 @@ def told(where: str, settings: Settings) -> tuple[str, str]:
         ), ""
     home = str(own_home(where))
     client = _client(home)
+    is_admin = access.may("admin")
     if not client.stats()["consent"]:
-        return (
-            f"The app does not record its own use. {text.escaped(client.explain(), most=400)}",
-            "",
-        )
-    return (
-        f"The app records its own use in {text.escaped(home, most=400)}: page views, the time of "
-        "each cell, and the errors it met. Turn that off with `record_app_use = false` in "
-        "`telemetry.toml`; open it with"
-    ), f"streamlit run app.py -- {shlex.quote(home)}"
+        why = f" {text.escaped(client.explain(), most=400)}" if is_admin else ""
+        return f"The app does not record its own use.{why}", ""
+    place = f" in {text.escaped(home, most=400)}" if is_admin else ""
+    sentence = (
+        f"The app records its own use{place}: page views, the time of each cell, and the errors it "
+        "met. Turn that off with `record_app_use = false` in `telemetry.toml`"
+    )
+    if not is_admin:
+        return f"{sentence}.", ""
+    return f"{sentence}; open it with", f"streamlit run app.py -- {shlex.quote(home)}"
 
 
 def foot(where: str, settings: Settings) -> None:

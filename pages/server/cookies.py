@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from streamlit.auth_util import get_cookie_with_chunks, get_signing_secret
 from streamlit.web.server.starlette.starlette_app_utils import (
@@ -26,6 +26,7 @@ RETURN_SECONDS: Final = 600  # so long may signing in take before one lands on t
 RETURN_CHARS_MAX: Final = 3_000  # of a path and its query; a cookie holds 4,096 with its signature
 DAY_S: Final = 86_400
 _OWN: Final = re.compile(rf"^{USER_COOKIE_NAME}(_tokens)?(_\d+)?$")
+_ERROR: Final = re.compile(r"[a-z_]{1,40}")  # such as access_denied, as OAuth names them
 _SAFE_PATH: Final = re.compile(r"/(?!/)[!-\[\]-~]*")  # printable ASCII without a backslash
 
 
@@ -92,6 +93,18 @@ def local_path(url: str, origin: str) -> str:
         if len(path) <= RETURN_CHARS_MAX and _SAFE_PATH.fullmatch(path):
             return path
     return ""
+
+
+def plain_callback(query: str) -> str:
+    """Return the query a provider sends somebody back with, without its own words about an error.
+
+    Streamlit writes them into the log: they may name a person, and anybody can send them.
+    """
+    said = parse_qs(query)
+    if "error" not in said:
+        return query
+    code = said["error"][-1]
+    return urlencode({"error": code if _ERROR.fullmatch(code) else "unknown"})
 
 
 def remember(path: str, base: str) -> str:

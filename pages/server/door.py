@@ -41,6 +41,7 @@ MEMBERS: Final = ("_stcore", *FILES, "component", "app/static")
 TOKENS: Final = ("api", "metrics", "healthz", "readyz")  # the HTTP API, with tokens of its own
 LOGIN, LOGOUT, CALLBACK = "auth/login", "auth/logout", "oauth2callback"
 STREAM: Final = "_stcore/stream"
+NO_EXPORTS: Final = "Exports need the analyst role. Ask an admin."
 HSTS_SECONDS: Final = 365 * 24 * 3_600
 _log: Final = logging.getLogger(__name__)
 _REFUSED: Final = 1008  # websocket: policy violation
@@ -89,7 +90,13 @@ class Door:
         else:
             if visit.path == LOGOUT and visit.claims:
                 await run_sync(self._left.add, self._where(), visit.claims, self._clock())
-            await self._app(scope, receive, self._answering(scope, visit, send))
+            if visit.path == CALLBACK:
+                said = scope["query_string"].decode("latin-1")
+                scope["query_string"] = cookies.plain_callback(said).encode("latin-1")
+            send = self._answering(scope, visit, send)
+            if visit.policy.is_on and visit.entry.role == "viewer" and _is_below(visit.path, FILES):
+                send = _only_shown(scope, receive, send)
+            await self._app(scope, receive, send)
 
     # --- who is it ----------------------------------------------------------------------------
 
@@ -197,8 +204,25 @@ def _not_for(visit: Visit) -> tuple[int, str] | None:
     if _is_below(visit.path, ADMINS) and visit.entry.role != "admin":
         return 403, "This is for admins. Ask one of them."
     if _is_below(visit.path, (files.ADDRESS,)) and visit.entry.role == "viewer":
-        return 403, "Exports need the analyst role. Ask an admin."
+        return 403, NO_EXPORTS
     return None
+
+
+def _only_shown(scope: Scope, receive: Receive, send: Send) -> Send:
+    """Return a send for a viewer: what is to be looked at passes, a file to take away does not."""
+    is_refused = False
+
+    async def shown(message: Message) -> None:
+        nonlocal is_refused
+        if message["type"] == "http.response.start":
+            names = {name.lower() for name, _ in message.get("headers", [])}
+            is_refused = b"content-disposition" in names
+            if is_refused:
+                await _refuse(scope, receive, send, 403, NO_EXPORTS)
+        if not is_refused:
+            await send(message)
+
+    return shown
 
 
 def _guard(visit: Visit, headers: MutableHeaders) -> None:

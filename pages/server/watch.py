@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+MAIN_SCRIPT: Final = "frame.py"
 CHECK_SECONDS: Final = 5.0  # a page nobody touches is closed so long after its reader was taken out
 SEND_CHECK_SECONDS: Final = 1.0  # while a page is computed, what leaves is asked about so often
 OVER: Final = 1008  # policy violation; the browser connects again, and meets the door
 HEARD: Final = frozenset(
     {"rerun_script", "stop_script", "app_heartbeat", "backend_operation_request"}
 )
+SAID_FIRST_BYTES_MAX: Final = 64 * 1024  # of the message a page begins with; it has about 3,000
 OPERATIONS: Final = frozenset({"deferred_file", "dataframe_chunk"})  # others write to the server
 HEARD_OUTSIDE: Final = frozenset({"rerun_script", "app_heartbeat"})
 
@@ -72,7 +74,7 @@ class Watched:
         if self._clock() - self._asked >= SEND_CHECK_SECONDS and self._is_lost():
             await self._end()
         if not self._is_over:
-            await self._send(message)
+            await self._send(_without_path(message))
 
     async def _next(self) -> Message | None:
         """Return the next message, or None when it is time to ask again without one."""
@@ -113,6 +115,19 @@ class Watched:
         if kind == "backend_operation_request":
             return said.backend_operation_request.WhichOneof("payload") in OPERATIONS
         return kind in HEARD
+
+
+def _without_path(message: Message) -> Message:
+    """Return a message without the app's place on the server: Streamlit tells it to everybody."""
+    data = message.get("bytes")
+    if not data or len(data) > SAID_FIRST_BYTES_MAX or MAIN_SCRIPT.encode() not in data:
+        return message
+    said = ForwardMsg()
+    said.ParseFromString(data)
+    if not said.HasField("new_session"):
+        return message
+    said.new_session.main_script_path = MAIN_SCRIPT
+    return {**message, "bytes": said.SerializeToString()}
 
 
 def _open_anew() -> bytes:
