@@ -111,6 +111,7 @@ with right:
         subtitle=extension.length_words,
         alt="Bars of sessions by how long they last.",
         empty="Nobody was in the extension in this period.",
+        is_empty=lambda data: not data.now["sessions"].sum(),
     )
 
 # How long do they stay, and what goes wrong?

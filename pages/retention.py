@@ -56,7 +56,8 @@ if split is None:
         subtitle=f"The mean over all cohorts, and each cohort of {drawn.FEW} or more as a thin "
         f"line, {span}; dotted where fewer people are behind it",
         alt=lambda data: pictures.said(data.now.filter(pl.col("period") > 0), "rate", "the mean"),
-        empty=f"No {asked.noun} after a cohort's own is over yet. A longer period has one.",
+        empty=f"No {asked.noun} after a cohort's own is over yet. Time will tell, or "
+        "shorter cohorts.",
         is_empty=lambda data: not data.now.filter(pl.col("period") > 0)["cohort_users"].sum(),
         compare=True,
         height=charts.TALL,

@@ -14,7 +14,7 @@ import pytest
 
 from data_access import Window
 from data_access.asked import end_of_span
-from pages.components import charts, filters, palette, pictures
+from pages.components import charts, filters, funnel_charts, palette, pictures
 
 ROOT = Path(__file__).parent.parent
 DAYS = pl.date_range(date(2026, 11, 1), date(2026, 11, 5), eager=True)
@@ -375,3 +375,37 @@ def test_a_link_names_the_place_where_it_is_not_the_team_s():
         assert asked["project"] == ["a b&c=d#e%+/:é"]
         assert asked["page.emptied"] == [""]
         assert "compare" not in asked
+
+
+def test_a_wide_name_is_cut_where_a_narrow_one_would_fit():
+    """Twenty characters of Japanese take the room of forty."""
+    assert charts.label_of("データベース" * 2, most=24) == "データベース" * 2
+    assert charts.label_of("データベース" * 3, most=24) == "データベースデータベー…"
+    assert charts.label_of("a" * 24, most=24) == "a" * 24
+
+
+@pytest.mark.parametrize("users", [[1], [1, 0, 4]])
+def test_an_axis_of_a_few_people_has_no_half_person(users):
+    rows = pl.DataFrame(
+        {
+            "seconds_from": [10.0 * at for at in range(len(users))],
+            "seconds_to": [10.0 * at + 10 for at in range(len(users))],
+            "users": users,
+        }
+    )
+
+    drawn = funnel_charts.times(rows, 9.0 * len(users))
+
+    assert drawn.layout.yaxis.dtick == 1
+    assert drawn.layout.annotations[0].xanchor == "right"  # the median stands at the right edge
+
+
+def test_labels_stand_apart_where_the_axis_goes_beyond_the_lines():
+    days = [date(2026, 1, 1), date(2026, 1, 2)]
+    rows = pl.DataFrame({"period": days, "a": [0.05, 0.053], "b": [0.05, 0.048]})
+
+    drawn = charts.lines(rows, {"a": "a", "b": "b"}, kind="percent", top=10.0)
+
+    shifts = [one.yshift for one in drawn.layout.annotations]
+    assert drawn.layout.yaxis.range == (0, 10)
+    assert shifts[1] - shifts[0] >= 14

@@ -275,6 +275,7 @@ def test_rows_that_are_not_in_the_copy_yet_are_seen(demo, load_lines, home):
 @pytest.mark.parametrize(
     ("sql", "what", "where"),
     [
+        ("SELECT user_id FROM events", "no such column", "user_id_hash"),
         ("SELECT ide FROM events", "no such column", "metadata.ide"),
         ("SELECT durationms FROM events", "no such column", "duration_ms"),
         ("SELECT 1 FROM evnts", "no such table", "evnts"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -128,6 +129,15 @@ def test_sql_that_is_refused_says_why_and_what_to_do(demo):
     assert "The tables are events" in app.error[0].value
 
 
+def test_counts_stand_in_the_table_as_numbers(demo):
+    """They are sums of weights, so not whole by type."""
+    app = opened(demo, **{"explore.group": "event_name", "explore.picture": "table"})
+
+    columns = json.loads(app.dataframe[0].proto.columns)
+    assert columns["events"]["type_config"] == {"type": "number", "format": "localized"}
+    assert columns["event_name"]["type_config"]["type"] == "text"
+
+
 @pytest.mark.slow
 def test_a_question_is_put_together_field_by_field(demo):
     app = opened(demo)
@@ -207,6 +217,7 @@ def test_an_empty_home_has_the_page_too(home):
 
     assert "There are no events yet" in words(app)
     assert not app.error
+    assert app.metric[0].value == "0"  # a count of nothing is no gap
 
 
 @pytest.mark.slow

@@ -260,7 +260,8 @@ def _no_column(said: str, checked: Checked) -> QueryRefused:
     found = _NAMED.search(said)
     name = found[1] if found else ""
     known = sorted({column for schema in SCHEMAS.values() for column in schema})
-    like = difflib.get_close_matches(name, known, 1)
+    like = [one for one in known if name and one.startswith(name)]
+    like += difflib.get_close_matches(name, known, 1)
     if like and like[0] != name:  # it may be a column of another table
         instead = f"Did you mean {like[0]}?"
     elif any(name in SCHEMAS[table] for table in checked.tables):

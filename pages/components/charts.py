@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import math
+import unicodedata
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -34,6 +35,9 @@ _CHAR_PX: Final = 6.6
 _TARGET_PX: Final = 24
 _NO_TITLE: Final = {"text": "", "standoff": 0, "font": {"size": 1}}  # the subtitle names the unit
 _MULTIPLE_PX: Final = 82  # of one small chart
+_TITLE_CHARS_MAX: Final = 24  # of a small chart's name: two stand side by side on a phone
+_SHORT_CHARS_MAX: Final = 24  # of a bar's name, where what is said beside it is long
+_SAID_CHARS: Final = 14
 _FAINT: Final = 0.45
 _PLOT_PX_MIN: Final = 120
 CONFIG: Final = {"displayModeBar": False, "showSendToCloud": False, "responsive": True}
@@ -87,6 +91,7 @@ def lines(
     fill: bool = False,
     labels_max: int = LABELS_MAX,
     log: bool = False,
+    top: float | None = None,
 ) -> go.Figure:
     """Draw one line per column of `series` (column -> label) against `x`.
 
@@ -98,6 +103,7 @@ def lines(
     colours : label -> slot, where the label itself has no meaning in the palette.
     fill : shade under a single line.
     log : a logarithmic axis, for durations that span milliseconds and minutes.
+    top : where the axis ends, from zero on; at the highest value when not given.
     """
     drawn = figure(height=height)
     when = _naive(frame[x])
@@ -138,6 +144,9 @@ def lines(
             drawn.data[-1].update(fillgradient=None, fillcolor=palette.GRID)
         _open_end(drawn, when, values, is_open, label=label, colour=colour, said=said)
     span = _axes(drawn, kind, [v for column in series for v in frame[column].to_list()], log=log)
+    if top is not None:
+        span = 0.0, top
+        drawn.update_yaxes(range=span)
     if 1 < len(series) <= labels_max:
         _end_labels(drawn, frame, series, colours or {}, _Scale(*span, height - 50, log))
     elif len(series) > labels_max:
@@ -163,7 +172,7 @@ def small_multiples(
         shared_yaxes="all",
         horizontal_spacing=0.04,
         vertical_spacing=min(0.3 / down, 0.2),
-        subplot_titles=[label_of(label) for label in series.values()],
+        subplot_titles=[label_of(label, most=_TITLE_CHARS_MAX) for label in series.values()],
     )
     when = _naive(frame["period"])
     is_open = [_is_open(moment, open_from) for moment in when]
@@ -365,9 +374,11 @@ def bars(
 ) -> go.Figure:
     """Draw one horizontal bar per row, the first on top, each with its value in words."""
     shown = frame.head(most)
-    names = [label_of(one) for one in shown[name].to_list()]
     values = shown[value].cast(pl.Float64).to_list()
-    words = list(said or [SAY[kind](one) for one in values])[: len(names)]
+    words = list(said or [SAY[kind](one) for one in values])[: len(values)]
+    longest = max((len(word) for word in words), default=0)
+    most_chars = NAME_CHARS_MAX if longest <= _SAID_CHARS else _SHORT_CHARS_MAX
+    names = [label_of(one, most=most_chars) for one in shown[name].to_list()]
     drawn = figure(height=height or max(120, 30 * len(names) + 40))
     drawn.add_bar(
         y=_distinct(names),
@@ -380,7 +391,6 @@ def bars(
         textfont={"size": 12},
         hovertemplate="%{y}: %{text}<extra></extra>",
     )
-    longest = max((len(word) for word in words), default=0)
     drawn.update_layout(hovermode="closest", margin={"r": int(longest * _CHAR_PX) + 16})
     drawn.update_xaxes(visible=False, rangemode="tozero")
     drawn.update_yaxes(autorange="reversed", ticklabelstandoff=6, nticks=len(names), showgrid=False)
@@ -516,7 +526,8 @@ def histogram(
         )
     drawn.update_layout(hovermode="closest", bargap=0, barmode="stack")
     drawn.update_xaxes(type="log", **_duration_ticks([*lows, *highs], log=True))
-    drawn.update_yaxes(**TICKS["count"])
+    tallest = frame.select(pl.sum_horizontal(list(series))).to_series()
+    drawn.update_yaxes(**count_ticks(tallest.to_list()))
     for position, (label, mark) in enumerate((marks or {}).items()):
         if mark > 0:
             lift = 12 * (position % 2)  # neighbours often stand too close for one line
@@ -605,8 +616,18 @@ def spark(frame: pl.DataFrame, column: str) -> list[float]:
 
 def label_of(value: object, *, most: int = NAME_CHARS_MAX) -> str:
     """Return a name from the data that Plotly shows as it is: it reads a little HTML."""
-    shown = html.escape(text.plain(value, most=most), quote=False) or text.NO_NAME
+    shown = html.escape(_fitted(text.plain(value, most=most), most), quote=False) or text.NO_NAME
     return shown.replace("#0000", "#\u200b0000")  # a slot of the theme, if it were a name
+
+
+def _fitted(name: str, most: int) -> str:
+    """Shorten a name whose characters are wide: one of Chinese or Japanese has room for two."""
+    used = 0
+    for at, character in enumerate(name):
+        used += 1 + (unicodedata.east_asian_width(character) in "FW")
+        if used > most:
+            return f"{name[: at - 1]}…"
+    return name
 
 
 def _log(value: float | None) -> float | None:
@@ -677,9 +698,15 @@ def _axes(
         drawn.update_yaxes(**_duration_ticks([0.0, *known], log=False))
     elif kind == "money" and top < 1:
         drawn.update_yaxes(tickformat="~f")  # 100m reads as millions
-    elif kind == "count" and top < 5:  # noqa: PLR2004 - no half people
-        drawn.update_yaxes(dtick=1, nticks=None)
+    elif kind == "count":
+        drawn.update_yaxes(count_ticks(known))
     return min(0.0, *known) if known else 0.0, top
+
+
+def count_ticks(values: Sequence[float]) -> dict[str, Any]:
+    """Return the ticks of an axis of counts; there are no half people."""
+    whole = {"dtick": 1, "nticks": None} if max(values, default=1) < 5 else {}  # noqa: PLR2004 - no room for more
+    return TICKS["count"] | whole
 
 
 def _duration_ticks(

@@ -101,14 +101,14 @@ def so_far(wide: pl.DataFrame, variants: dict[str, str], control: str | None) ->
                 name=f"{charts.label_of(variant)}, {end}",
             )
     greys = {control: palette.QUIET} if control is not None else {}
-    drawn = charts.lines(wide, variants, kind="percent", colours=greys)
-    lined = drawn.data
-    drawn.data = ()
-    drawn.add_traces([*bands.data, *lined])
     # the first days know next to nothing: their intervals must not flatten all the others
     last = max((_most(wide[name].tail(_LAST_DAYS)) for name in variants), default=0.0)
     highest = max((_most(wide[f"{name}_high"]) for name in variants), default=0.0)
-    return drawn.update_yaxes(range=[0, min(highest, 2 * last) or highest or 1])
+    top = min(highest, 2 * last) or highest or 1.0
+    drawn = charts.lines(wide, variants, kind="percent", colours=greys, top=top)
+    lined = drawn.data
+    drawn.data = ()
+    return drawn.add_traces([*bands.data, *lined])
 
 
 def _most(values: pl.Series) -> float:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SERIES_MAX: Final = 8  # more lines cannot be told apart
 BARS_MAX: Final = 30
 GRID_MAX: Final = 60  # rows of a grid; more are no taller than a line of text
+_ASLANT_PX: Final = 3.6  # of height per character of a name that is written aslant
 DOTS_MAX: Final = 5_000  # the browser draws no more in good time
 CALENDARS: Final = {"day": "1d", "week": "1w", "month": "1mo"}
 COUNTS: Final = ("count", "people", "sessions", "rows")  # a quiet day has none of these: zero
@@ -290,6 +291,9 @@ def _grid(frame: pl.DataFrame, plan: Plan, kind: str) -> Drawn:
     kept = _as_labels(kept, plan.x)
     rows = kept[plan.series].unique().sort().to_list()
     names = [_row_name(plan.series, one) for one in rows]
+    below = 0  # names along the foot stand aslant, and take their room from the grid
+    if kept.schema[plan.x] == pl.String:
+        below = int(_ASLANT_PX * (kept[plan.x].str.len_chars().max() or 0))  # type: ignore[operator, arg-type]
     figure = charts.heatmap(
         kept,
         x=plan.x,
@@ -297,7 +301,7 @@ def _grid(frame: pl.DataFrame, plan: Plan, kind: str) -> Drawn:
         value=plan.y,
         kind=kind,
         y_labels=names,
-        height=max(charts.SMALL, min(22 * len(rows) + 60, 900)),
+        height=max(charts.SMALL, min(22 * len(rows) + 60, 900)) + below,
     )
     figure.update_yaxes(autorange="reversed")
     if plan.x == "weekday":
@@ -361,6 +365,8 @@ def _said(frame: pl.DataFrame, plan: Plan, kind: str) -> str:
 def number(frame: pl.DataFrame, plan: Plan, question: Question) -> str:
     """Return the one number of an answer in words."""
     value = frame[plan.y][0] if plan.y and frame.height else None
+    if value is None and not question.sql and question.measure in COUNTS:
+        value = 0  # of nothing there are none; any other measure of nothing has no value
     return charts.SAY[kind_of(plan.y, question)](None if value is None else float(value))
 
 

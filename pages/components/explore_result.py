@@ -208,7 +208,8 @@ def _chart(view: View, question: Question, frame: pl.DataFrame, plan: Plan, auto
             label = "Down" if plan.picture == "heatmap" else "Apart by"
             _columns(label, "series", plan.series, [name for name in keys if name != plan.x])
     if plan.picture == "number":
-        st.metric(words.label(plan.y), explore_charts.number(frame, plan, question))
+        with st.container(width="content", border=True, key="explore-number"):
+            st.metric(words.label(plan.y), explore_charts.number(frame, plan, question))
         return
     drawn = explore_charts.draw(frame, plan, question, view.window)
     if isinstance(drawn, str):
@@ -216,13 +217,13 @@ def _chart(view: View, question: Question, frame: pl.DataFrame, plan: Plan, auto
         _table(view, question, frame)
         return
     st.plotly_chart(drawn.figure, config=charts.CONFIG, alt=drawn.alt)
-    st.caption(_below(question, plan, view))
+    st.caption(_below(frame, question, plan, view))
     if drawn.note:
         st.caption(f":material/info: {drawn.note}")
 
 
-def _below(question: Question, plan: Plan, view: View) -> str:
-    """Return the unit and the clock of a picture in words."""
+def _below(frame: pl.DataFrame, question: Question, plan: Plan, view: View) -> str:
+    """Return the unit of a picture in words, and the clock where it shows times."""
     unit = {"percent": "share", "duration": "duration", "money": "US dollars"}
     said = f"{text.escaped(words.label(plan.y))}"
     kind = explore_charts.kind_of(plan.y, question)
@@ -230,7 +231,10 @@ def _below(question: Question, plan: Plan, view: View) -> str:
     said += f", by {text.escaped(words.label(plan.x))}"
     if plan.series:
         said += f" and {text.escaped(words.label(plan.series))}"
-    return f"{said}; times are {text.escaped(view.timezone)}"
+    along = [name for name in (plan.x, plan.series) if name]
+    if any(name in words.BUCKETS or explore_charts.is_time(frame.schema[name]) for name in along):
+        said += f"; times are {text.escaped(view.timezone)}"
+    return said
 
 
 def _picture(question: Question, auto: str) -> None:
@@ -243,7 +247,7 @@ def _picture(question: Question, auto: str) -> None:
         list(offered),
         format_func=offered.__getitem__,
         key="_x-picture",
-        on_change=partial(_set, "picture"),
+        on_change=partial(_set, "picture", tuple(offered)),
         width=160,
     )
 
@@ -263,15 +267,18 @@ def _columns(
         index=None,
         format_func=words.label,
         key=f"_x-{name}",
-        on_change=partial(_set, name),
+        on_change=partial(_set, name, tuple(known)),
         placeholder="Nothing",
         label_visibility=visibility,
         width=170,
     )
 
 
-def _set(name: str) -> None:
-    explore.change(**{name: st.session_state[f"_x-{name}"] or ""})
+def _set(name: str, offered: tuple[str, ...]) -> None:
+    """Take over what was chosen; a browser may still send what the answer before had."""
+    chosen = st.session_state[f"_x-{name}"] or ""
+    if not chosen or chosen in offered:
+        explore.change(**{name: chosen})
 
 
 # --- the pivot -------------------------------------------------------------------------------
@@ -394,12 +401,12 @@ def _drawn(view: View, question: Question, frame: pl.DataFrame) -> tuple[Picture
         made = explore_charts.draw(frame, plan, question, view.window)
         if isinstance(made, str):
             return table
-        return made.figure, _below(question, plan, view) + (made.note and f". {made.note}")
+        return made.figure, _below(frame, question, plan, view) + (made.note and f". {made.note}")
     found = _found_pivot(frame, plan)
     if not isinstance(found, Pivoted):
         return table
     left = f". {_left_out(found, plan)}" if found.left_out else ""
-    return _as_pivot(question, frame, plan, found), _below(question, plan, view) + left
+    return _as_pivot(question, frame, plan, found), _below(frame, question, plan, view) + left
 
 
 def _whole(asked: explore_run.Asked, into: Path) -> pl.LazyFrame:

@@ -177,7 +177,7 @@ def _beside(frame: pl.DataFrame, about: export.About, stem: str, *, key: str, li
 
 def _notebooks(story: Callable[[], notebook.Story], stem: str, *, key: str) -> None:
     st.caption(
-        "As a notebook: the data access, the filters, the metric's code, the chart and these "
+        "As a notebook: the data access, the filters, the code that counts, the chart and these "
         "words. It runs by itself, with what its header names."
     )
     with st.container(horizontal=True):

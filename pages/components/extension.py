@@ -28,7 +28,8 @@ MOVED_SAID: Final = 0.1  # a share that moved by a tenth of itself
 PEOPLE_MIN: Final = 20
 ROWS: Final = 10
 NO_INSTALLS: Final = (
-    "Nobody installed it in time. Send `install` and `extension_activated` from the extension."
+    "Nobody who installed it is through their second week. Send `install` and "
+    "`extension_activated` from the extension."
 )
 TIME_A_DAY: Final = "duration_ms_a_day"
 _SECOND: Final = 1_000.0

@@ -232,6 +232,7 @@ def helpful(view: View, choices: Choices) -> None:
                 features.results(data.now), "label", "searches", most=10
             ),
             empty="No search says how much it found. search_context states results_count.",
+            is_empty=lambda data: not data.now["searches"].sum(),
         )
         cell(
             view,

@@ -45,7 +45,7 @@ def cells(view: View) -> None:
             subtitle="Share who began to pay, of those who used a feature before and of those who "
             "did not",
             alt="A table of features with the share of people who began to pay.",
-            empty="Nobody began to pay in this period, so nothing goes with it.",
+            empty="Nobody who came without paying began to pay in this period.",
             is_empty=lambda data: not _reached(data),
             note="It goes together; it need not be the cause: who stays longer uses more. "
             "“About” is a difference that chance alone makes now and then (p corrected by Holm).",

@@ -224,8 +224,9 @@ def times(frame: pl.DataFrame, median_s: float | None) -> go.Figure:
     drawn.update_layout(hovermode="closest", bargap=0)
     longest = max((high for _, high, _ in rows), default=1.0)
     drawn.update_xaxes(**ticks(longest), rangemode="tozero")
-    drawn.update_yaxes(**charts.TICKS["count"])
+    drawn.update_yaxes(**charts.count_ticks([users for _, _, users in rows]))
     if median_s is not None:
+        is_late = median_s > longest / 2
         drawn.add_vline(
             median_s,
             line={"color": palette.FADED_TEXT, "width": 1.2, "dash": "dash"},
@@ -234,7 +235,7 @@ def times(frame: pl.DataFrame, median_s: float | None) -> go.Figure:
                 "yref": "paper",
                 "y": 1,
                 "yanchor": "bottom",
-                "xanchor": "left",
+                "xanchor": "right" if is_late else "left",
                 "showarrow": False,
             },
         )

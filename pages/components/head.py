@@ -64,7 +64,9 @@ def period(view: View) -> str:
 def _compared(view: View) -> list[str]:
     """Say which period it is compared with, and how much of that there is."""
     begins = view.facts.first_day
-    since = text.day(begins, today=view.today) if begins is not None else ""
+    if begins is None:
+        return []
+    since = text.day(begins, today=view.today)
     if view.previous is None:
         return [f"nothing before to compare with as the data begins on {since}"] * view.compare
     before = view.previous.window
@@ -73,7 +75,7 @@ def _compared(view: View) -> list[str]:
     first = text.day(before.start, today=view.today)
     last = text.day(view.last_day_of(before), today=view.today)
     days = first if first == last else f"{first} to {last}"
-    is_short = begins is not None and before.start < begins
+    is_short = before.start < begins
     return [f"compared with {days}" + (f" (the data begins on {since})" if is_short else "")]
 
 

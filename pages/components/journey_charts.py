@@ -298,7 +298,7 @@ def milestones(frame: pl.DataFrame) -> go.Figure:
     drawn.update_layout(
         hovermode="closest", barmode="stack", showlegend=True, legend={"traceorder": "normal"}
     )
-    drawn.update_xaxes(**charts.TICKS["count"], range=[0, first * 1.02 or 1])
+    drawn.update_xaxes(**charts.count_ticks([first]), range=[0, first * 1.02 or 1])
     drawn.update_yaxes(autorange="reversed", showgrid=False, nticks=None)
     return drawn
 

@@ -529,10 +529,16 @@ def way_behind(view: View, choice: Choice, token: str, data: Data, *, converted:
 
 
 def most_telling(data: Data) -> pl.DataFrame:
-    """Return what those who reached the goal did more often than chance makes likely."""
+    """Return what those who reached the goal did more often than chance makes likely.
+
+    Of two or three people the p value says too much.
+    """
     difference = pl.col("share_converted") - pl.col("share_others")
+    people = pl.col("users_converted") / pl.col("share_converted")
     return (
-        data.now.filter(difference > 0, pl.col("p_value") < UNLIKELY)
+        data.now.filter(
+            difference > 0, pl.col("p_value") < UNLIKELY, people.round() >= text.SAY_MIN
+        )
         .sort(difference, "item", descending=[True, False])
         .head(COMPARED)
     )

@@ -336,7 +336,7 @@ def times(frame: pl.DataFrame, *, every: str = "1d") -> go.Figure:
         hovertemplate="%{customdata[1]}<extra></extra>",
     )
     drawn.update_layout(hovermode="closest")
-    drawn.update_yaxes(**charts.TICKS["count"])
+    drawn.update_yaxes(**charts.count_ticks(frame["users"].to_list()))
     drawn.update_xaxes(
         title={"text": f"{noun}s with activity", "standoff": 6, "font": {"size": 12}},
         tickformat="d",

@@ -70,9 +70,9 @@ class View:
 
     @property
     def previous(self) -> Filters | None:
-        """The same filters over the period before; None when unwanted, or before the first data."""
+        """The same filters over the period before; None when unwanted, or without data then."""
         before, first = self.filters.previous(), self.facts.first_day
-        is_there = first is None or first < before.window.end
+        is_there = first is not None and first < before.window.end
         return before if self.compare and is_there else None
 
     @property
