@@ -105,6 +105,7 @@ with left:
         subtitle="People who took each step after the one before, in this period",
         alt=lambda data: pictures.said_bars(data.now, "event_name", "users"),
         empty="Nobody started a session in this period.",
+        is_empty=lambda data: not data.now["users"].sum(),
     )
 with right:
     cell(

@@ -154,6 +154,7 @@ def test_an_empty_home_shows_every_cell_empty_and_none_failed(
     assert not app.error
     assert "There are no events yet" in words(app)
     assert "hourglass" in words(app)
+    assert not app.get("plotly_chart")
 
 
 @pytest.mark.parametrize("page", SOME_OR_ALL)
