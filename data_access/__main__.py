@@ -10,6 +10,7 @@ Exit codes: 0 done, 1 it could not be done (no data, a file that is there alread
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from datetime import UTC, datetime
 
@@ -59,4 +60,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as with Ctrl-C, nothing is left
     sys.exit(main())

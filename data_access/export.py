@@ -26,6 +26,7 @@ import polars as pl
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from xlsxwriter import Workbook
     from xlsxwriter.format import Format as CellFormat
     from xlsxwriter.worksheet import Worksheet
 
@@ -273,9 +274,11 @@ def _write_parquet(
     rows: _Rows, file: IO[bytes], about: About, tick: Callable[[int], None]
 ) -> list[str]:
     facts = about.lines(rows.rows, rows.rows_whole)
-    rows.source.lazy().head(rows.rows).sink_parquet(
-        file, metadata=facts, row_group_size=ROWS_AT_ONCE
-    )
+    whole = rows.source.lazy().head(rows.rows)
+    try:
+        whole.sink_parquet(file, metadata=facts, row_group_size=ROWS_AT_ONCE)
+    except pl.exceptions.ComputeError as error:  # the rows are there: only writing can fail
+        raise OSError(str(error)) from None
     tick(rows.rows)
     return []
 
@@ -284,6 +287,7 @@ def _write_excel(
     rows: _Rows, file: IO[bytes], about: About, tick: Callable[[int], None]
 ) -> list[str]:
     from xlsxwriter import Workbook  # noqa: PLC0415 - 60 ms that only this export needs
+    from xlsxwriter.exceptions import FileCreateError  # noqa: PLC0415 - the same
 
     if len(rows.schema) > EXCEL_COLUMNS_MAX:
         raise ValueError(
@@ -296,41 +300,64 @@ def _write_excel(
         "strings_to_urls": False,
         "strings_to_numbers": False,
     }
-    kinds = rows.schema.dtypes()
-    cut = [f"cut at {_excel_limit(rows)}"] if rows.rows < rows.rows_whole else []
-    with Workbook(file, options) as book:
+    with tempfile.TemporaryDirectory(prefix="betascope-export-") as folder:
+        into = _Forgiving(file)
+        book = Workbook(into, {**options, "tmpdir": folder})
         if rows.rows > EXCEL_HELD_ROWS:
             book.use_zip64()
-        sheet = book.add_worksheet("Rows")
-        bold = book.add_format({"bold": True})
-        formats = [book.add_format({"num_format": _cell_format(kind)}) for kind in kinds]
-        for column, kind in enumerate(kinds):
-            if kind.is_temporal():  # too narrow, a sheet shows #### instead
-                sheet.set_column(column, column, EXCEL_TIME_CHARS)
-        sheet.freeze_panes(1, 0)
-        at = long_texts = 0
-        for part in rows.slices():
-            flat = _in_cells(part)
-            if not at:
-                sheet.write_row(0, 0, [_cell_text(name) for name in flat.columns], bold)
-            for values in flat.iter_rows():
-                at += 1
-                long_texts += _write_row(sheet, at, values, formats)
-            tick(part.height)
-        notes = [*cut]
-        if long_texts:
-            notes.append(f"{long_texts:,} texts cut at {EXCEL_CELL_CHARS_MAX:,} characters")
-        _about_sheet(book.add_worksheet("About"), rows, about, notes)
-        facts = about.lines(rows.rows, rows.rows_whole)
-        book.set_properties(
-            {
-                "title": about.title[:EXCEL_PROPERTY_CHARS_MAX],
-                "comments": about.words[:EXCEL_PROPERTY_CHARS_MAX],
-                **({"created": about.made_at.replace(tzinfo=None)} if about.made_at else {}),
-            }
-        )
-        for name, value in facts.items():
-            book.set_custom_property(name, value[:EXCEL_PROPERTY_CHARS_MAX], "text")
+        try:
+            notes = _fill(book, rows, about, tick)
+            book.close()
+        except FileCreateError as error:
+            raise OSError(str(error)) from None
+        finally:
+            into.file = io.BytesIO()
+    return notes
+
+
+@dataclass(slots=True)
+class _Forgiving:
+    """A file for a zip archive, which writes its end even after it failed: then to nowhere."""
+
+    file: IO[bytes]
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - all that a file has
+        return getattr(self.file, name)
+
+
+def _fill(book: Workbook, rows: _Rows, about: About, tick: Callable[[int], None]) -> list[str]:
+    """Write the rows, what they are and the workbook's properties; return what is to be said."""
+    kinds = rows.schema.dtypes()
+    sheet = book.add_worksheet("Rows")
+    bold = book.add_format({"bold": True})
+    formats = [book.add_format({"num_format": _cell_format(kind)}) for kind in kinds]
+    for column, kind in enumerate(kinds):
+        if kind.is_temporal():  # too narrow, a sheet shows #### instead
+            sheet.set_column(column, column, EXCEL_TIME_CHARS)
+    sheet.freeze_panes(1, 0)
+    at = long_texts = 0
+    for part in rows.slices():
+        flat = _in_cells(part)
+        if not at:
+            sheet.write_row(0, 0, [_cell_text(name) for name in flat.columns], bold)
+        for values in flat.iter_rows():
+            at += 1
+            long_texts += _write_row(sheet, at, values, formats)
+        tick(part.height)
+    notes = [f"cut at {_excel_limit(rows)}"] if rows.rows < rows.rows_whole else []
+    if long_texts:
+        notes.append(f"{long_texts:,} texts cut at {EXCEL_CELL_CHARS_MAX:,} characters")
+    _about_sheet(book.add_worksheet("About"), rows, about, notes)
+    facts = about.lines(rows.rows, rows.rows_whole)
+    book.set_properties(
+        {
+            "title": about.title[:EXCEL_PROPERTY_CHARS_MAX],
+            "comments": about.words[:EXCEL_PROPERTY_CHARS_MAX],
+            **({"created": about.made_at.replace(tzinfo=None)} if about.made_at else {}),
+        }
+    )
+    for name, value in facts.items():
+        book.set_custom_property(name, value[:EXCEL_PROPERTY_CHARS_MAX], "text")
     return notes
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from data_access.errors import Problem
     from data_access.links import Request
     from data_access.measures import Measure
     from data_access.metrics.registry import Metric
@@ -36,6 +37,7 @@ STDOUT: Final = "-"
 BAR_WIDTH: Final = 24
 BAR_AFTER_S: Final = 0.5  # shorter work needs no bar
 BAR_EVERY_S: Final = 0.2
+PROBLEMS_SAID_MAX: Final = 3  # of the data's, worst first; the app has them all
 FORMATS: Final = (*export.FORMATS, *notebook.KINDS)
 
 
@@ -90,8 +92,7 @@ def run(chosen: argparse.Namespace, *, now: datetime) -> int:
     # what the terminal sent as bytes that are no text can be in no link either
     query = chosen.query.encode("utf-8", "replace").decode()
     settings = data_access.settings(chosen.home)
-    for problem in settings.problems:
-        _say(f"warning: {problem.where}: {problem.what} {problem.what_to_do}")
+    _warn(settings.problems)
     link = read_link(query, chosen.home, now=now)
     options = _options(chosen.metric, chosen.option)
     asked = link.request(chosen.metric, chosen.home, split=chosen.split, **options)
@@ -101,6 +102,8 @@ def run(chosen: argparse.Namespace, *, now: datetime) -> int:
     path = _path(chosen, asked, kind.ending if kind else ending)
     bar = _Bar(sys.stderr.isatty())
     data_access.prepare(chosen.home, progress=bar.of("reading the home"))
+    found = data_access.problems(chosen.home, now=now)
+    _warn([one for one in found if one not in settings.problems][:PROBLEMS_SAID_MAX])
     limit = settings.limits.export_rows
     frame = asked.compute(chosen.home).collect()
     about = about_of(asked, chosen.home, now=now)
@@ -283,6 +286,8 @@ def _path(chosen: argparse.Namespace, asked: Request, ending: str) -> Path | Non
 
 def _to_stdout(frame: pl.DataFrame, ending: str, about: export.About, limit: int) -> None:
     """Write the file to standard output; what is cut is said on the other one."""
+    if sys.stdout is None:
+        raise CannotExport("Standard output is closed. Name a file with --output.")
     if sys.stdout.isatty() and ending not in export.SIDECARS:
         raise AskedWrong("This kind of file is not for a screen. Send it to a file or a command.")
     out = sys.stdout.buffer
@@ -299,6 +304,11 @@ def _to_stdout(frame: pl.DataFrame, ending: str, about: export.About, limit: int
     most = export.rows_max_of(ending, limit)
     if frame.height > most:
         _say(f"note: cut at {most:,} of {frame.height:,} rows.")
+
+
+def _warn(problems: Sequence[Problem]) -> None:
+    for problem in problems:
+        _say(f"warning: {problem.where}: {problem.what} {problem.what_to_do}")
 
 
 def _say(line: str) -> None:

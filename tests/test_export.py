@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import csv
+import gc
+import hashlib
 import io
 import json
 import re
+import resource
 import subprocess
 import sys
+import tempfile
 import zipfile
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -295,6 +299,33 @@ def test_a_file_that_fails_on_the_way_leaves_what_was_there(tmp_path):
 
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.fixture
+def no_room():
+    """Let no file of this process grow above 20 kB, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+# xlsxwriter leaves the file of a sheet it could not write for Python to close
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <_io.FileIO")
+@pytest.mark.parametrize("held", [10_000, 10], ids=["held", "row by row"])
+@pytest.mark.parametrize("ending", export.FORMATS)
+def test_a_full_disk_is_an_error_of_the_system_and_leaves_nothing(
+    ending, held, tmp_path, monkeypatch, no_room
+):
+    monkeypatch.setattr(export, "EXCEL_HELD_ROWS", held)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    texts = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(2_000)]
+
+    with pytest.raises(OSError, match="too large"):
+        export.write(pl.DataFrame({"n": texts}), tmp_path / f"rows.{ending}", ending)
+
+    gc.collect()  # what is said when an archive is thrown away would fail this test
+    assert not list(tmp_path.iterdir())
 
 
 def test_pieces_of_a_response_are_the_file(monkeypatch):

@@ -96,6 +96,34 @@ def test_it_runs_as_a_command_from_anywhere(run):
     assert json.loads(result.stdout.splitlines()[0])["period"] == "2026-03-01"
 
 
+@pytest.mark.slow
+def test_stopped_on_the_way_it_says_so_in_a_line(run):
+    words = ("--metric", "active_users", "--query", MARCH, "--format", "ipynb", "--output", "-")
+    command = [sys.executable, "-m", "data_access", "export", *words]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
+        assert running.stdout is not None
+        running.stdout.read(1)  # more than a pipe holds: it waits to write the rest
+        running.terminate()
+        _, said = running.communicate()
+
+    assert (running.returncode, said.decode()) == (1, "\nStopped. No file was written.\n")
+
+
+def test_what_is_wrong_with_the_data_is_said(run, tmp_path):
+    (tmp_path / "broken.jsonl").write_text("no line of telemetry\n")
+
+    code, out, said = run(
+        *("--metric", "active_users", "--format", "csv"),
+        *("--home", "broken.jsonl", "--output", "-"),
+    )
+
+    assert (code, out.partition(",")[0]) == (0, "period")
+    assert "warning: " in said
+    assert "broken.jsonl" in said
+
+
 def test_people_with_a_formula_for_a_name_are_harmless(run):
     code, *_ = run("--metric", "users", "--query", MARCH, "--format", "csv", "--output", "u.csv")
 

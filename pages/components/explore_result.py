@@ -377,8 +377,8 @@ def _details(view: View, question: Question, answer: Answer) -> None:
 def _files(view: View, question: Question, answer: Answer) -> None:
     drawn, below = _drawn(view, question, answer.frame)
     about = taken.about_answer(view, question, answer)
-    cut = f" The first {answer.rows:,} rows of more." if answer.truncated else ""
-    picture = picture_file.of(drawn, about, f"{below}{cut}", view.timezone)
+    cut = f"The first {answer.rows:,} rows of more. " if answer.truncated else ""
+    picture = picture_file.of(drawn, about, f"{cut}{below}", view.timezone)
     figure = None if isinstance(drawn, tables.Table) else drawn
     exports.files(
         answer.frame,
