@@ -22,7 +22,7 @@ WRITERS = {
     "pages/components/recorder.py": {"ingest", "ingest.client", "ingest.events"},
     "pages/components/team.py": {"ingest.team"},
     "pages/components/explore_saved.py": {"ingest", "ingest.team"},
-    "pages/components/views.py": {"ingest.team", "ingest.views"},
+    "pages/components/views.py": {"ingest.views"},
     "pages/server/api.py": {"ingest.tokens"},
     "pages/server/left.py": {"ingest.sign_outs"},
 }

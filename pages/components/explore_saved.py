@@ -6,9 +6,8 @@ is the question alone; the filters stay the sidebar's.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
@@ -18,11 +17,9 @@ from data_access.views import history, queries
 from ingest import views as store
 from ingest.team import TeamRefused
 from ingest.vocabulary import VIEW_NAME_CHARS_MAX, VIEW_WORDS_CHARS_MAX
-from pages.components import access, explore, explore_build, menu, text
+from pages.components import access, explore, explore_build, menu, team, text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from data_access.views import SavedView
     from pages.components.explore import Shown
     from pages.components.explore_run import Outcome
@@ -221,7 +218,7 @@ def _open(query: str, view_id: str = "") -> None:
 
 def _save(home: str, query: str) -> None:
     state = st.session_state
-    with _said():
+    with team.refusals_said():
         kept = store.save_view(
             home,
             state["_x-save-name"],
@@ -238,14 +235,14 @@ def _save(home: str, query: str) -> None:
 
 
 def _update(home: str, one: SavedView, query: str) -> None:
-    with _said():
-        store.change(home, one.id, revision=one.revision, query=query, **_asker())
+    with team.refusals_said():
+        store.change(home, one.id, revision=one.revision, query=query, **team.asker())
         _done("Kept.")
 
 
 def _edited(home: str, one: SavedView, key: str) -> None:
     state = st.session_state
-    with _said():
+    with team.refusals_said():
         store.change(
             home,
             one.id,
@@ -253,36 +250,23 @@ def _edited(home: str, one: SavedView, key: str) -> None:
             name=state[f"{key}-name"],
             description=state[f"{key}-words"],
             scope=SCOPES[state[f"{key}-scope"]],
-            **_asker(),
+            **team.asker(),
         )
         _done("Kept.")
 
 
 def _remove(home: str, view_id: str, name: str) -> None:
-    with _said():
-        store.remove(home, view_id, **_asker())
+    with team.refusals_said():
+        store.remove(home, view_id, **team.asker())
         st.session_state[_REMOVED] = (view_id, name)
         explore.put(explore.current(), saved="")
 
 
 def _restore(home: str, view_id: str, name: str) -> None:
-    with _said():
-        store.restore(home, view_id, **_asker())
+    with team.refusals_said():
+        store.restore(home, view_id, **team.asker())
         st.session_state.pop(_REMOVED, None)
         _done(f"“{text.escaped(name)}” is back.")
-
-
-def _asker() -> dict[str, Any]:
-    return {"who": access.who(), "is_admin": access.may("admin")}
-
-
-@contextmanager
-def _said() -> Iterator[None]:
-    """Do something to the store; what it refuses is said."""
-    try:
-        yield
-    except TeamRefused as error:
-        st.toast(text.escaped(error, most=400), icon=":material/error:", duration="long")
 
 
 def _done(said: str) -> None:
@@ -334,6 +318,6 @@ def _short(label: str) -> str:
 
 
 def _forget(home: str) -> None:
-    with _said():
+    with team.refusals_said():
         gone = store.forget(home, who=access.who())
         st.toast(f"Cleared {text.some(gone, 'question')}.", icon=":material/delete_sweep:")

@@ -5,7 +5,8 @@ It writes through `ingest.team` into the home on show, never into its telemetry.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -19,7 +20,7 @@ from ingest.vocabulary import SEGMENT_NOT
 from pages.components import access, text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import date
 
     from pages.components.view import View
@@ -91,6 +92,11 @@ def signed_in() -> str:
     return access.who()
 
 
+def asker() -> dict[str, Any]:
+    """Return who asks for a change, as `ingest.views` is told."""
+    return {"who": access.who(), "is_admin": access.may("admin")}
+
+
 def may_remove(whose: str) -> bool:
     """Say whether the reader may take back what somebody wrote: their own, or anything as admin."""
     return access.may("admin") or (access.may("write") and bool(whose) and whose == signed_in())
@@ -124,6 +130,15 @@ def _saved(name: str, who: str) -> bool:
 def _done(said: str, icon: str) -> bool:
     st.toast(said, icon=f":material/{icon}:")
     return True
+
+
+@contextmanager
+def refusals_said() -> Iterator[None]:
+    """Do something to what is kept; what is refused is said, and the rest left undone."""
+    try:
+        yield
+    except TeamRefused as error:
+        _refused(error)
 
 
 def _refused(error: TeamRefused) -> bool:

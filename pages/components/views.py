@@ -16,16 +16,16 @@ import streamlit as st
 
 import data_access
 from data_access import DataUnavailable
-from ingest.team import TeamRefused
 from ingest.views import change, remove, restore, save_view
 from ingest.vocabulary import VIEW_NAME_CHARS_MAX, VIEW_WORDS_CHARS_MAX
-from pages.components import access, filters, menu, text
+from pages.components import access, filters, menu, team, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import date
 
     from data_access import SavedView
+    from ingest.views import Kept
     from pages.components.filters import Choice
 
 QUICK_MAX: Final = 6  # views that are one click away; the others are two
@@ -341,7 +341,7 @@ def _about_scopes() -> str | None:
 def _save(here: Shown) -> None:
     state = st.session_state
     dates = "frozen" if here.span == "custom" else state[f"{_FORM}-dates"]
-    try:
+    with team.refusals_said():
         kept = save_view(
             here.home,
             state[f"{_FORM}-name"],
@@ -352,81 +352,60 @@ def _save(here: Shown) -> None:
             description=state[f"{_FORM}-words"],
             dates=dates,
         )
-    except TeamRefused as error:
-        _refused(error)
-        return
-    said = text.escaped(state[f"{_FORM}-name"])
-    state[f"{_FORM}-name"] = state[f"{_FORM}-words"] = ""
-    _done(kept.id, kept.revision, f"Saved the view “{said}”.")
+        said = text.escaped(state[f"{_FORM}-name"])
+        state[f"{_FORM}-name"] = state[f"{_FORM}-words"] = ""
+        _done(kept, f"Saved the view “{said}”.")
 
 
 def _update(here: Shown, view_id: str, dates: str) -> None:
     """Let the view be what is shown, unless somebody else changed it since it was opened here."""
-    try:
+    with team.refusals_said():
         kept = change(
             here.home,
             view_id,
             revision=st.session_state[_OPENED][1],
-            who=access.who(),
-            is_admin=access.may("admin"),
             page=here.page,
             query=here.query(dates),
             dates=dates,
+            **team.asker(),
         )
-    except TeamRefused as error:
-        _refused(error)
-        return
-    _done(kept.id, kept.revision, "Saved the view as it is shown now.")
+        _done(kept, "Saved the view as it is shown now.")
 
 
 def _edited(home: str, view_id: str, form: str) -> None:
     state = st.session_state
-    try:
+    with team.refusals_said():
         kept = change(
             home,
             view_id,
             revision=state[_OPENED][1],
-            who=access.who(),
-            is_admin=access.may("admin"),
             name=state[f"{form}-name"],
             description=state[f"{form}-words"],
             scope=_scopes().get(state[f"{form}-scope"], "personal"),
+            **team.asker(),
         )
-    except TeamRefused as error:
-        _refused(error)
-        return
-    _done(kept.id, kept.revision, "Saved the view's words.")
+        _done(kept, "Saved the view's words.")
 
 
 def _remove(home: str, view_id: str, name: str) -> None:
-    try:
-        remove(home, view_id, who=access.who(), is_admin=access.may("admin"))
-    except TeamRefused as error:
-        _refused(error)
-        return
-    st.session_state[_REMOVED] = (view_id, name)
-    st.session_state[filters.VIEW] = ""
-    st.toast(f"Removed “{text.escaped(name)}”. Saved views can bring it back.")
+    with team.refusals_said():
+        remove(home, view_id, **team.asker())
+        st.session_state[_REMOVED] = (view_id, name)
+        st.session_state[filters.VIEW] = ""
+        st.toast(f"Removed “{text.escaped(name)}”. Saved views can bring it back.")
 
 
 def _restore(home: str) -> None:
     view_id, name = st.session_state.pop(_REMOVED)
-    try:
-        kept = restore(home, view_id, who=access.who(), is_admin=access.may("admin"))
-    except TeamRefused as error:
-        _refused(error)
-        return
-    _done(kept.id, kept.revision, f"“{text.escaped(name)}” is back.")
+    with team.refusals_said():
+        kept = restore(home, view_id, **team.asker())
+        _done(kept, f"“{text.escaped(name)}” is back.")
 
 
-def _done(view_id: str, revision: int, said: str) -> None:
-    st.session_state[filters.VIEW] = view_id
-    st.session_state[_OPENED] = (view_id, revision)
+def _done(kept: Kept, said: str) -> None:
+    st.session_state[filters.VIEW] = kept.id
+    st.session_state[_OPENED] = (kept.id, kept.revision)
     st.toast(said, icon=":material/bookmark_added:")
-
-
-def _refused(error: TeamRefused) -> None:
-    st.toast(text.escaped(error, most=400), icon=":material/error:", duration="long")
 
 
 # --- links -----------------------------------------------------------------------------------
