@@ -37,6 +37,10 @@ from pages.components.view import View, publish
 st.set_page_config(page_icon=style.ICON, layout="wide")
 st.html(style.CSS)
 
+if home.is_without_server():
+    st.error("Nothing is shown this way, where nobody stands at the door: `streamlit run app.py`.")
+    st.stop()
+
 now = datetime.now(UTC)
 where = home.chosen()
 

@@ -6,15 +6,17 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import date
 from typing import TYPE_CHECKING
 
 import pytest
 import signing_in
-from raw_page import refused
-from serving import free_port
+from raw_page import refused, visit
+from serving import free_port, wait_for
 from streamlit import config
 
 from data_access.config import Server, SignIn
+from ingest.demo import write_demo
 from pages.server import start
 from pages.server.policy import current, policy_of
 
@@ -163,6 +165,17 @@ STREAMLIT = ("-m", "streamlit", "run", "app.py", "--server.headless=true", "--se
 UVICORN = ("-m", "uvicorn", "app:app", "--port", "0")
 
 
+OF_ITS_OWN = """
+import uvicorn
+from app import app
+
+class Config(uvicorn.Config):
+    pass
+
+uvicorn.Server(Config(app, host="0.0.0.0", port=0)).run()
+"""
+
+
 def started(*command: str, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a server that is to refuse; one that starts is stopped by the time limit and fails."""
     return subprocess.run(
@@ -190,6 +203,7 @@ def started(*command: str, home: Path, **variables: str) -> subprocess.Completed
             ("-c", "import uvicorn; from app import app; uvicorn.run(app, host='0.0.0.0', port=0)"),
             {},
         ),
+        pytest.param(("-c", OF_ITS_OWN), {}, id="a configuration of its own kind"),
     ],
     ids=lambda value: " ".join(value[-2:]) if isinstance(value, tuple) else str(value),
 )
@@ -215,6 +229,31 @@ def test_a_sign_in_that_cannot_be_used_starts_nowhere(text, home):
 @pytest.fixture
 def port() -> int:
     return free_port()
+
+
+@pytest.mark.slow
+def test_the_frame_alone_without_the_door_shows_nothing(port, tmp_path):
+    home = tmp_path / "telemetry"
+    write_demo(home, events=1_000, days=30, seed=3, end=date(2026, 3, 1))
+    command = [sys.executable, "-m", "streamlit", "run", "pages/frame.py"]
+    command += [f"--server.port={port}", "--server.headless=true", "--server.address=0.0.0.0"]
+    log = tmp_path / "log"
+    with (
+        log.open("wb") as out,
+        subprocess.Popen(
+            command,
+            cwd=signing_in.ROOT,
+            env=os.environ | {"TELEMETRY_HOME": str(home)},
+            stdout=out,
+            stderr=out,
+        ) as run,
+    ):
+        wait_for(f"http://127.0.0.1:{port}/_stcore/health", run, log)
+        heard = visit(f"http://127.0.0.1:{port}", "overview")
+        run.terminate()
+
+    assert heard.kinds == {"html", "alert"}
+    assert "streamlit run app.py" in heard.text
 
 
 @pytest.mark.slow

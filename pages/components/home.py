@@ -14,6 +14,7 @@ from data_access.config import beside_app, home_beside_app
 from data_access.home import HOME_VARIABLE, default_home
 
 _SERVER_FILE: Final = "app.py"
+_FRAME_FILE: Final = "frame.py"
 DEFAULT: Final = "default"
 COMMAND_LINE: Final = "the command line"
 
@@ -25,6 +26,11 @@ def chosen() -> str:
     the arguments are that launcher's own and are left alone.
     """
     return _argument() or default_home()
+
+
+def is_without_server() -> bool:
+    """Tell whether the frame was started by itself: without app.py nothing keeps others out."""
+    return Path((sys.argv or [""])[0]).name == _FRAME_FILE
 
 
 def said_by() -> str:

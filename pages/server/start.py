@@ -77,7 +77,7 @@ def refusal(found: policy.Policy, addresses: Iterable[str]) -> str:
 
 def _servers() -> list[Config]:
     """Return the uvicorn servers of this process, however they were started."""
-    return [one for one in gc.get_objects() if type(one) is Config]
+    return [one for one in gc.get_objects() if issubclass(type(one), Config)]
 
 
 def _leave_headers_alone(server: Config) -> None:
