@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +24,7 @@ from data_access.explore import (
     QueryStopped,
     Question,
     ask,
+    child,
     close,
     limits,
     start,
@@ -37,6 +40,12 @@ if TYPE_CHECKING:
 END = date(2026, 6, 1)
 WINDOW = Window(date(2026, 5, 1), END)
 ROOT = Path(__file__).parent.parent
+# hundreds of millions of texts put together and looked through: minutes, and never too many rows
+HEAVY = """
+SELECT COUNT(*) AS n
+FROM events a CROSS JOIN events b CROSS JOIN (SELECT event_id FROM events LIMIT 300) c
+WHERE REGEXP_LIKE(a.event_id || b.event_id || c.event_id, 'nothing[0-9]+such')
+"""
 ENDLESS = "SELECT COUNT(*) FROM events a, events b, events c, events d, events e"
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -187,6 +196,51 @@ def test_a_child_that_is_killed_says_so_and_the_next_query_works(demo):
     assert asked(demo, "SELECT 1 AS one").item() == 1
 
 
+SERVER = """
+import sys; sys.path[:0] = [{root!r}]
+from datetime import date
+from data_access import Filters, Window
+from data_access.config import Limits
+from data_access.explore import Question, start
+asked = start(
+    Question(sql={sql!r}),
+    Filters(Window(date(2026, 5, 1), date(2026, 6, 1))),
+    {home!r},
+    Limits(query_seconds=600),
+)
+while asked._process is None or asked._process._stdin.closed is False:
+    assert not asked.wait(0.01)
+print(asked._process._process.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="a server is told to end in another way there")
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL"])
+def test_a_query_ends_with_its_server_however_that_ends(demo, how):
+    code = SERVER.format(root=str(ROOT), sql=HEAVY, home=str(demo))
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe) as server:
+        child = int(server.stdout.readline())
+        assert is_running(child)
+        server.send_signal(getattr(signal, how))
+
+        until = time.monotonic() + 60  # of the ten minutes it may take
+        while is_running(child) and time.monotonic() < until:
+            time.sleep(0.05)
+
+        assert not is_running(child)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 @pytest.mark.slow
 def test_an_answer_that_is_too_large_is_refused(demo, monkeypatch):
     large = "SELECT a.*, b.* FROM events a, errors b, traces c, traces d"
@@ -331,6 +385,17 @@ def test_a_whole_answer_that_is_cut_or_fails_says_so_and_leaves_no_half(demo, tm
     with pytest.raises(QueryRefused):
         ask(Question(sql="SELECT x FROM events"), Filters(WINDOW), demo, into=file)
     assert not file.exists()
+
+
+def test_an_answer_there_is_no_memory_to_pack_says_so(monkeypatch):
+    class Full(io.BytesIO):  # as the limit makes it, now and then
+        def write(self, _part: object) -> int:
+            raise MemoryError
+
+    monkeypatch.setattr(io, "BytesIO", Full)
+
+    with pytest.raises(MemoryError):
+        child._packed(pl.DataFrame({"n": [1]}))
 
 
 @pytest.mark.slow

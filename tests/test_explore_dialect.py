@@ -115,6 +115,9 @@ def test_it_answers_as_duckdb_does(sql, request_of, duck):
             "COALESCE(a.x, b.x)",
         ),
         ("SELECT session_id FROM events FULL JOIN errors USING (session_id)", "COALESCE(a.x, b.x)"),
+        # it would be every row with every row
+        ("SELECT 1 FROM events LEFT JOIN errors", "Write ON a.x = b.x"),
+        ("SELECT 1 FROM events SEMI JOIN errors", "Write ON a.x = b.x"),
         ("SELECT metadata ->> 'http.status' FROM events", "metadata['http.status']"),
         ("SELECT TO_CHAR(timestamp, 'YYYY') FROM events", "Write STRFTIME(timestamp, '%Y-%m')"),
         ("SELECT TIME_BUCKET(INTERVAL '1 day', timestamp) FROM events", "TIME_BUCKET is not"),

@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 import time
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -461,6 +461,27 @@ def test_names_along_a_picture_are_no_html_and_no_slot_of_the_theme(picture):
     along = [str(one) for trace in found.figure.data for one in trace.x]
     assert "#\u200b000001" in along
     assert not [one for one in along if "<" in one or "#0000" in one]
+
+
+@pytest.mark.parametrize("picture", explore_words.PICTURES)
+def test_lengths_of_time_are_words_and_times_nobody_can_draw_are_said(picture):
+    length, day = timedelta(days=89, hours=2), date(2026, 5, 1)
+    frame = pl.DataFrame({"l": [length, None], "day": [day, day], "n": [1, 2], "c": ["a", "b"]})
+    far = frame.with_columns(pl.col("day").dt.offset_by("20000y"))
+
+    drawn = explore_charts.draw(frame, Plan(picture, "l", "n", "c"), SQL, WINDOW)
+    said = explore_charts.draw(far, Plan(picture, "day", "n", "c"), SQL, WINDOW)
+
+    assert not isinstance(drawn, str)
+    assert "beyond the years 1 to 9999" in said
+
+
+@pytest.mark.slow
+def test_an_answer_of_a_length_of_time_is_shown(demo):
+    app = opened(demo, **{"explore.sql": "SELECT MAX(timestamp) - MIN(timestamp) AS l FROM events"})
+
+    assert not app.error
+    assert re.fullmatch(r"\d+d \d+h.*", app.dataframe[-1].value.iloc[0, 0])
 
 
 def test_answers_kept_are_limited():

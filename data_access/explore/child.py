@@ -12,6 +12,7 @@ import json
 import os
 import pickle
 import re
+import select
 import struct
 import sys
 import sysconfig
@@ -72,6 +73,7 @@ def main() -> None:
     keep_small()
     meter = Meter()
     guarded = close_doors(readable(Path(sys.argv[2])))
+    _end_with_server(reply)
     _warm()
     reply.write(b"+" if guarded else b"-")
     reply.flush()
@@ -88,6 +90,20 @@ def main() -> None:
     _send(reply, body)
     reply.flush()
     os._exit(0)  # nothing of the engine's is worth an orderly end
+
+
+def _end_with_server(reply: IO[bytes]) -> None:
+    """End at once when the server is gone, however it went: nobody is left to read the reply."""
+    if not hasattr(select, "poll"):  # on Windows, where the clock has to do
+        return
+    reader = select.poll()
+    reader.register(reply, 0)  # that its other end was closed is told unasked
+
+    def watch() -> None:
+        reader.poll()
+        os._exit(0)
+
+    threading.Thread(target=watch, name="explore-watch", daemon=True).start()
 
 
 def _send(reply: IO[bytes], part: bytes) -> None:
@@ -204,7 +220,10 @@ def _planned(request: Request, checked: Checked) -> pl.LazyFrame:
 
 def _packed(frame: pl.DataFrame) -> bytes:
     written = io.BytesIO()
-    frame.write_ipc(written, compression="uncompressed")
+    try:
+        frame.write_ipc(written, compression="uncompressed")
+    except OSError as error:  # all that can happen to a file in memory
+        raise MemoryError from error
     if written.tell() > limits.RESULT_BYTES_MAX:
         raise QueryRefused(
             f"The answer is {written.tell() / 1e6:,.0f} MB large.",

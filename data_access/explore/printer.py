@@ -323,7 +323,9 @@ class Printer:
         if side not in ("", "LEFT", "RIGHT", "FULL") or kind not in _JOINS:
             refuse("This kind of join is not available here:", node, "Use JOIN or LEFT JOIN.")
         if on is None and not using:
-            side, kind = "", "CROSS"
+            if side or kind not in ("", "CROSS"):
+                refuse("This join does not say what belongs together:", node, "Write ON a.x = b.x.")
+            kind = "CROSS"
         if using and side in ("RIGHT", "FULL"):
             refuse(
                 f"A {side} JOIN needs ON here, not USING:",

@@ -6,9 +6,11 @@ Frame in, figure out: it draws what the answer says and computes nothing but the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import MAXYEAR, MINYEAR
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
+from polars import selectors as cs
 
 from pages.components import charts, palette, text
 from pages.components import explore_words as words
@@ -57,6 +59,11 @@ class Drawn:
 def is_time(dtype: pl.DataType) -> bool:
     """Tell whether a column is days or instants."""
     return isinstance(dtype, pl.Date | pl.Datetime)
+
+
+def with_lengths(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the frame with lengths of time as text: "89d 22h 51m"."""
+    return frame.with_columns(cs.duration().dt.to_string("polars"))
 
 
 def keys_of(frame: pl.DataFrame, question: Question) -> list[str]:
@@ -163,13 +170,18 @@ def _missing(frame: pl.DataFrame, plan: Plan) -> str:
         return "The answer has no number to draw. Measure something, or look at the table."
     if not plan.x:
         return "There is one number, and nothing to draw it along. Group by something."
+    for name in (plan.x, plan.series):
+        if name and is_time(frame.schema[name]):
+            years = frame[name].dt.year().drop_nulls()
+            if not years.is_between(MINYEAR, MAXYEAR, closed="none").all():
+                return f"A time is beyond the years {MINYEAR} to {MAXYEAR}: the table has it."
     return ""
 
 
 def _named(frame: pl.DataFrame, plan: Plan, timezone: str) -> pl.DataFrame:
     """Return the columns of a picture, times on the page's clock and days of the week by name."""
     wanted = [name for name in dict.fromkeys((plan.x, plan.y, plan.series)) if name]
-    shown = frame.select(wanted)
+    shown = with_lengths(frame.select(wanted))
     for name in wanted:
         dtype = shown.schema[name]
         if isinstance(dtype, pl.Datetime) and dtype.time_zone:

@@ -174,9 +174,9 @@ def _readable(frame: pl.DataFrame) -> pl.DataFrame:
             changed.append(pl.col(name).replace_strict(days, default=None, return_dtype=pl.String))
         elif dtype.is_decimal() or dtype == pl.Int128:
             changed.append(pl.col(name).cast(pl.Float64))
-        elif isinstance(dtype, pl.Duration | pl.Time | pl.Struct) or dtype == pl.Null:
+        elif isinstance(dtype, pl.Time | pl.Struct) or dtype == pl.Null:
             changed.append(pl.col(name).cast(pl.String))
-    return frame.with_columns(changed)
+    return explore_charts.with_lengths(frame.with_columns(changed))
 
 
 def _kind(frame: pl.DataFrame, name: str, question: Question) -> str:
