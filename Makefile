@@ -17,6 +17,8 @@ run: $(VENV)/.installed ## Open Betascope in the browser (TELEMETRY_HOME=... for
 	@if [ -z "$$TELEMETRY_HOME" ] && [ ! -e $(DEMO_HOME) ]; then $(BIN)/python -m ingest demo; fi
 	$(BIN)/streamlit run app.py
 
+# the tests start some hundred processes: what is compiled once need not be compiled by each
+test: export PYTHONDONTWRITEBYTECODE =
 test: check ## Check and test everything, real browser included
 	@browser="$$(sh tests/find_chromium.sh)"; \
 	if [ -n "$$browser" ]; then \

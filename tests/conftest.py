@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +23,24 @@ os.environ["TELEMETRY_STRICT"] = "1"
 for _name in ("DO_NOT_TRACK", "TELEMETRY", "TELEMETRY_ERRORS", "TELEMETRY_SALT", "TELEMETRY_HOME"):
     os.environ.pop(_name, None)
 
-# how long an example takes says how busy the machine is, not whether the code is right
-settings.register_profile("house", deadline=None)
+# how long an example takes says how busy the machine is, not whether the code is right;
+# and the same examples each time: a run must not fail by chance what passed before
+settings.register_profile("house", deadline=None, derandomize=True)
 settings.load_profile("house")
 
 CASES = Path(__file__).parent / "cases"
+
+
+def pytest_collection_finish() -> None:
+    """Do once per run what every test would pay for again."""
+    # a new AppTest reads the metadata of all installed packages in search of components
+    if "streamlit" in sys.modules:
+        from streamlit.components.v2 import manifest_scanner as scanner  # noqa: PLC0415 - most tests need no Streamlit
+
+        scanner.scan_component_manifests = functools.cache(scanner.scan_component_manifests)
+    # eleven thousand tests are no garbage: the collector need not walk them each time
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import time
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
-from socket import socket
+from socket import SO_REUSEADDR, SOL_SOCKET, socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,9 +21,17 @@ START_S = 60
 
 
 def free_port() -> int:
-    """Return a port nobody listens on."""
-    with socket() as one:
+    """Return a port nobody listens on, and that the system gives to nobody else for a minute.
+
+    A connection closed from the side of the port leaves it waiting: whoever asks for any port does
+    not get it, a server that asks for this one does.
+    """
+    with socket() as one, socket() as other:
+        one.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
         one.bind(("127.0.0.1", 0))
+        one.listen(1)
+        other.connect(one.getsockname())
+        one.accept()[0].close()
         return int(one.getsockname()[1])
 
 

@@ -88,11 +88,11 @@ def test_a_hostile_text_ends_soon_and_leaves_no_half_of_a_secret(
     case: dict, scrub: Callable[[str], str]
 ) -> None:
     hostile = hostile_text(case)
-    started = time.perf_counter()
+    started = time.thread_time()
 
     scrubbed = scrub(hostile)
 
-    assert (time.perf_counter() - started) * 1_000 < SLOWER * case["budget_ms"]
+    assert (time.thread_time() - started) * 1_000 < SLOWER * case["budget_ms"]
     assert not [secret for secret in case["secrets"] if secret in scrubbed]
     assert scrubbed.encode("utf-8").decode("utf-8") == json.loads(json.dumps(scrubbed))
 

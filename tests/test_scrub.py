@@ -1002,12 +1002,12 @@ def test_scrubbing_twice_equals_scrubbing_once(written: str) -> None:
 @pytest.mark.parametrize("token", HOSTILE_TOKENS)
 def test_a_megabyte_of_one_token_ends_soon(token: str) -> None:
     hostile = token * (1_000_000 // len(token))
-    started = time.perf_counter()
+    started = time.thread_time()
 
     text(hostile)
     stack(hostile)
 
-    assert time.perf_counter() - started < 2.0
+    assert time.thread_time() - started < 2.0
 
 
 # Keys ---------------------------------------------------------------------------------------------
@@ -1481,10 +1481,10 @@ def test_a_long_text_of_one_line_is_still_cut() -> None:
 def test_a_megabyte_of_traces_ends_soon() -> None:
     trace = python_trace(10) + " with request {}\n\n"
     raw = "".join(trace.format(n) for n in range(1_000_000 // len(trace)))
-    started = time.perf_counter()
+    started = time.thread_time()
 
     assert len(stack(raw)) <= scrub.STACK_CHARS_MAX
-    assert time.perf_counter() - started < 1.0  # 0.1 s on a quiet 2 GHz core
+    assert time.thread_time() - started < 1.0  # 0.1 s on a quiet 2 GHz core
 
 
 LONG = {
