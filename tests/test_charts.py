@@ -409,3 +409,20 @@ def test_labels_stand_apart_where_the_axis_goes_beyond_the_lines():
     shifts = [one.yshift for one in drawn.layout.annotations]
     assert drawn.layout.yaxis.range == (0, 10)
     assert shifts[1] - shifts[0] >= 14
+
+
+@pytest.mark.parametrize("drawn", [charts.lines, charts.columns])
+def test_days_on_an_axis_are_written_as_in_the_tables(drawn):
+    axis = drawn(FRAME, {"users": "people"}).layout.xaxis
+
+    assert axis.hoverformat == "%-d %b %Y"
+    assert [one.value for one in axis.tickformatstops][:2] == ["%H:%M\n%-d %b %Y", "%-d %b\n%Y"]
+    assert (
+        charts.histogram(
+            pl.DataFrame({"low": [1.0], "high": [2.0], "n": [3]}),
+            low="low",
+            high="high",
+            series={"n": "n"},
+        ).layout.xaxis.tickformatstops
+        == ()
+    )

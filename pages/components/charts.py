@@ -49,6 +49,13 @@ TICKS: Final[dict[str, dict[str, Any]]] = {
     "duration": {"rangemode": "tozero"},
     "money": {"tickprefix": "$", "tickformat": "~s", "rangemode": "tozero"},
 }
+# days and hours on an axis, the way the tables and sentences write them
+DATES: Final = (
+    {"dtickrange": [None, 86_399_999], "value": "%H:%M\n%-d %b %Y"},
+    {"dtickrange": [86_400_000, 2_419_199_999], "value": "%-d %b\n%Y"},
+    {"dtickrange": [2_419_200_000, None], "value": "%b %Y"},
+    {"dtickrange": ["M1", None], "value": "%b %Y"},
+)
 SAY: Final[dict[str, Callable[[float | None], str]]] = {
     "count": text.count,
     "percent": text.percent,
@@ -143,6 +150,7 @@ def lines(
         if fill and single:
             drawn.data[-1].update(fillgradient=None, fillcolor=palette.GRID)
         _open_end(drawn, when, values, is_open, label=label, colour=colour, said=said)
+    _dated(drawn, when)
     span = _axes(drawn, kind, [v for column in series for v in frame[column].to_list()], log=log)
     if top is not None:
         span = 0.0, top
@@ -215,6 +223,7 @@ def small_multiples(
     drawn.update_layout(base)
     drawn.update_layout(hovermode="closest")
     drawn.update_xaxes(title=_NO_TITLE, showgrid=False, nticks=5)
+    _dated(drawn, when)
     drawn.update_yaxes(title=_NO_TITLE, zeroline=False)
     drawn.update_annotations(font={"size": 12}, yshift=2)
     _axes(
@@ -334,6 +343,7 @@ def columns(
             customdata=[SAY[kind](value) for value in values],
             hovertemplate="%{customdata}",
         )
+    _dated(drawn, when)
     drawn.update_layout(barmode="relative" if stacked else "group", showlegend=len(series) > 1)
     tallest: pl.Series = frame.select(pl.sum_horizontal(list(series)).alias("_")).to_series()
     _axes(drawn, kind, list(tallest))
@@ -554,8 +564,9 @@ def heatmap(
     shade = [[_log(n) if log else n for n in row] for row in grid]
     names = y_labels or [label_of(one) for one in down]
     drawn = figure(height=height)
+    when = _naive(pl.Series(across))
     drawn.add_heatmap(
-        x=_naive(pl.Series(across)),
+        x=when,
         y=list(range(len(down))),
         z=shade,
         colorscale=palette.scale(),
@@ -567,6 +578,7 @@ def heatmap(
         hovertemplate="%{x}<br>%{customdata}<extra></extra>",
     )
     drawn.update_layout(hovermode="closest")
+    _dated(drawn, when)
     step = max(1, len(down) // 12)
     drawn.update_yaxes(
         tickvals=list(range(0, len(down), step)),
@@ -639,6 +651,13 @@ def _naive(moments: pl.Series) -> list[Any]:
     if isinstance(moments.dtype, pl.Datetime):
         moments = moments.dt.replace_time_zone(None)
     return moments.to_list()
+
+
+def _dated(drawn: go.Figure, when: Sequence[Any]) -> None:
+    """Write days and hours on the horizontal axis the day before the month, where it has any."""
+    if when and isinstance(when[0], date):
+        hours = ", %H:%M" if isinstance(when[0], datetime) else ""
+        drawn.update_xaxes(tickformatstops=DATES, hoverformat=f"%-d %b %Y{hours}")
 
 
 def _day(moment: object) -> date:

@@ -54,7 +54,7 @@ def tier_steps(runs: pl.DataFrame, until: datetime, timezone: str) -> go.Figure:
         hovertemplate="%{x|%d %b %Y, %H:%M}<br>%{customdata}<extra></extra>",
     )
     drawn.update_layout(hovermode="closest")
-    drawn.update_xaxes(type="date")
+    drawn.update_xaxes(type="date", tickformatstops=charts.DATES)
     names = [charts.label_of(tier) for tier in rows]
     return drawn.update_yaxes(type="category", categoryorder="array", categoryarray=names)
 
