@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
-import streamlit as st
-from streamlit.testing.v1 import AppTest
 
 from pages.components import experiment_charts
+from tests.opened import opened as open_page
+from tests.opened import plain_words as words
+from tests.opened import show
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from streamlit.testing.v1 import AppTest
 
 # test_pages.py opens this page in every run; what it does in detail is tried in CI
 pytestmark = pytest.mark.slow
@@ -43,28 +45,13 @@ def opened(
     home: Path, load_lines: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., AppTest]:
     """Return a function that opens the page on rows, with choices in the link."""
-    st.cache_data.clear()
-    monkeypatch.setattr(sys, "argv", ["pytest"])
-    monkeypatch.setenv("TELEMETRY_HOME", str(home))
+    show(home, monkeypatch)
 
     def run(*groups: list[dict[str, Any]], **query: str | list[str]) -> AppTest:
         load_lines(*(row for group in groups for row in group))
-        app = AppTest.from_file("../pages/frame.py", default_timeout=60)
-        for name, value in query.items():
-            app.query_params[name.replace("__", ".")] = value
-        app.run()
-        app.switch_page("experiments.py").run()
-        assert not app.exception, [one.message for one in app.exception]
-        assert not app.error, [one.value for one in app.error]
-        return app
+        return open_page("experiments", **query)
 
     return run
-
-
-def words(app: AppTest) -> str:
-    kinds = (app.title, app.markdown, app.caption)
-    said = "\n".join(str(element.value) for kind in kinds for element in kind)
-    return said.replace("\\", "")
 
 
 @pytest.mark.parametrize(

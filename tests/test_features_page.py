@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
 import streamlit as st
-from streamlit.testing.v1 import AppTest
 
 from pages.components import feature_charts, features
 from pages.components.cell import Data
 from pages.components.feature_charts import Square
+from tests.opened import opened, show, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from streamlit.testing.v1 import AppTest
 
 # test_pages.py opens this page in every run; what it does in detail is tried in CI
 pytestmark = pytest.mark.slow
@@ -64,27 +65,15 @@ def people() -> list[dict[str, Any]]:
 
 @pytest.fixture
 def beta(home: Path, load_lines: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Path:
-    st.cache_data.clear()
     load_lines(*people())
-    monkeypatch.setattr(sys, "argv", ["pytest"])
-    monkeypatch.setenv("TELEMETRY_HOME", str(home))
+    show(home, monkeypatch)
     return home
 
 
-def run(**query: str | list[str]) -> AppTest:
-    app = AppTest.from_file("../pages/frame.py", default_timeout=60)
-    for name, value in query.items():
-        app.query_params[f"features.{name}" if name != "who" else name] = value
-    app.run()
-    app.switch_page("features.py").run()
-    assert not app.exception, [one.message for one in app.exception]
-    assert not app.error, [one.value for one in app.error]
-    return app
-
-
-def words(app: AppTest) -> str:
-    kinds = (app.title, app.header, app.subheader, app.markdown, app.caption)
-    return "\n".join(str(element.value) for kind in kinds for element in kind)
+def run(**chosen: str | list[str]) -> AppTest:
+    """Open the page with choices of its own, or with `who`."""
+    own = {one if one == "who" else f"features.{one}": said for one, said in chosen.items()}
+    return opened("features", **own)
 
 
 def test_the_page_says_what_is_used_what_fails_and_whether_the_targets_are_met(beta: Path):

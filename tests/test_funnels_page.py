@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
-import streamlit as st
-from streamlit.testing.v1 import AppTest
 
 from pages.components import funnel_charts, funnels
 from pages.components.cell import Data
+from tests.opened import opened, show
+from tests.opened import plain_words as words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from streamlit.testing.v1 import AppTest
 
 # test_pages.py opens this page in every run; what it does in detail is tried in CI
 pytestmark = pytest.mark.slow
@@ -48,31 +49,19 @@ def people() -> list[dict[str, Any]]:
 
 @pytest.fixture
 def beta(home: Path, load_lines: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Path:
-    st.cache_data.clear()
     load_lines(*people())
-    monkeypatch.setattr(sys, "argv", ["pytest"])
-    monkeypatch.setenv("TELEMETRY_HOME", str(home))
+    show(home, monkeypatch)
     return home
 
 
-def run(**query: str | list[str]) -> AppTest:
-    app = AppTest.from_file("../pages/frame.py", default_timeout=60)
-    for name, value in query.items():
-        app.query_params[f"funnels.{name}" if name != "who" else name] = value
-    app.run()
-    app.switch_page("funnels.py").run()
-    assert not app.exception, [one.message for one in app.exception]
-    assert not app.error, [one.value for one in app.error]
-    return app
+def run(**chosen: str | list[str]) -> AppTest:
+    """Open the page with choices of its own, or with `who`."""
+    own = {one if one == "who" else f"funnels.{one}": said for one, said in chosen.items()}
+    return opened("funnels", **own)
 
 
 def numbers(app: AppTest) -> dict[str, str]:
     return {one.label: one.value for one in app.metric}
-
-
-def words(app: AppTest) -> str:
-    kinds = (app.markdown, app.caption, app.warning)
-    return "\n".join(str(one.value) for kind in kinds for one in kind).replace("\\", "")
 
 
 STEPS = ["session_started", "context_created", "context_loaded"]

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import streamlit as st
 from frames import event, events, instant, window
-from streamlit.testing.v1 import AppTest
 
 from data_access.metrics import journey_map, path_steps, paths
 from pages.components import journey_charts, palette
 from pages.components.journey_charts import STOPPED, laid_out
+from tests.opened import opened, show
+from tests.opened import plain_words as words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     import polars as pl
+    from streamlit.testing.v1 import AppTest
 
 # test_pages.py opens this page in every run; what it does in detail is tried in CI
 pytestmark = pytest.mark.slow
@@ -159,27 +160,9 @@ def a_beta() -> list[dict[str, Any]]:
 def shown(
     home: Path, load_lines: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., AppTest]:
-    st.cache_data.clear()
-    monkeypatch.setattr(sys, "argv", ["pytest"])
-    monkeypatch.setenv("TELEMETRY_HOME", str(home))
     load_lines(*a_beta())
-
-    def run(**query: str) -> AppTest:
-        app = AppTest.from_file("../pages/frame.py", default_timeout=60)
-        for name, value in query.items():
-            app.query_params[name.replace("__", ".")] = value
-        app.run()
-        app.switch_page("journeys.py").run()
-        assert not app.exception, [one.message for one in app.exception]
-        assert not app.error, [one.value for one in app.error]
-        return app
-
-    return run
-
-
-def words(app: AppTest) -> str:
-    kinds = (app.title, app.markdown, app.caption)
-    return "\n".join(str(element.value) for kind in kinds for element in kind).replace("\\", "")
+    show(home, monkeypatch)
+    return partial(opened, "journeys")
 
 
 def test_the_page_says_what_payers_do_and_where_newcomers_fall_silent(shown):
@@ -248,14 +231,11 @@ def test_a_mark_in_the_link_opens_the_people_behind_it(shown, who, said):
 def test_without_a_newcomer_the_map_says_so_instead_of_drawing_nothing(
     home: Path, load_lines: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ):
-    st.cache_data.clear()
-    monkeypatch.setattr(sys, "argv", ["pytest"])
-    monkeypatch.setenv("TELEMETRY_HOME", str(home))
+    show(home, monkeypatch)
     seen = {"user_id_hash": "u", "event_name": "session_started"}
     load_lines(*(seen | {"timestamp": str(NOW - timedelta(days=ago))} for ago in (2, 90)))
 
-    app = AppTest.from_file("../pages/frame.py", default_timeout=60).run()
-    app.switch_page("journeys.py").run()
+    app = opened("journeys")
 
     assert "Nobody was first seen in this period" in words(app)
     assert "1 sessions" not in words(app)

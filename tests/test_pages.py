@@ -17,6 +17,7 @@ from ingest.team import save_segment
 from pages.components import home as homes
 from pages.components import menu
 from pages.components.view import View
+from tests.opened import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,12 +113,6 @@ def run(page: str, **query: str | list[str]) -> AppTest:
         app.switch_page(f"{page}.py").run()
     assert not app.exception, [one.message for one in app.exception]
     return app
-
-
-def words(app: AppTest) -> str:
-    """Return everything a page says, in one string."""
-    kinds = (app.title, app.markdown, app.caption, app.info, app.warning, app.error, app.text)
-    return "\n".join(str(element.value) for kind in kinds for element in kind)
 
 
 @pytest.mark.parametrize("page", PAGES)

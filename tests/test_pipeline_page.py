@@ -27,6 +27,7 @@ from ingest.loader import replay_log
 from ingest.vocabulary import read_row
 from ingest.writer import Writer
 from pages.components import text
+from tests.opened import words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -442,11 +443,6 @@ def run(home: Path, monkeypatch: pytest.MonkeyPatch, **query: str) -> AppTest:
     app.run().switch_page("pipeline.py").run()
     assert not app.exception, [one.message for one in app.exception]
     return app
-
-
-def words(app: AppTest) -> str:
-    kinds = (app.title, app.markdown, app.caption, app.info, app.warning, app.error, app.text)
-    return "\n".join(str(element.value) for kind in kinds for element in kind)
 
 
 def headline(app: AppTest) -> dict[str, str]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import streamlit as st
-from streamlit.testing.v1 import AppTest
 
 from pages.components import text
+from tests.opened import opened as run
+from tests.opened import plain_words as words
+from tests.opened import show
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from streamlit.testing.v1 import AppTest
 
 # test_pages.py opens this page in every run; what it does in detail is tried in CI
 pytestmark = pytest.mark.slow
@@ -67,26 +69,9 @@ def newcomers() -> list[dict[str, Any]]:
 
 @pytest.fixture
 def beta(home: Path, load_lines: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Path:
-    st.cache_data.clear()
     load_lines(*calls(), *newcomers())
-    monkeypatch.setattr(sys, "argv", ["pytest"])
-    monkeypatch.setenv("TELEMETRY_HOME", str(home))
+    show(home, monkeypatch)
     return home
-
-
-def run(page: str, **query: str) -> AppTest:
-    app = AppTest.from_file("../pages/frame.py", default_timeout=60)
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.run()
-    app.switch_page(f"{page}.py").run()
-    assert not app.error, [one.value for one in app.error]
-    return app
-
-
-def words(app: AppTest) -> str:
-    said = [str(one.value) for kind in (app.markdown, app.caption) for one in kind]
-    return "\n".join(said).replace("\\", "")
 
 
 def listed(app: AppTest) -> list[int]:

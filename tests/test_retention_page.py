@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
-import streamlit as st
 from frames import event, events, window
-from streamlit.testing.v1 import AppTest
 
 from data_access.metrics.retention import retention, retention_mean
 from data_access.metrics.stickiness import stickiness
 from ingest.vocabulary import share_of
 from pages.components import marks, retention_charts
+from tests.opened import opened, show, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -171,31 +169,13 @@ def home_of_weeks(
     ]
     tiers = {True: "free", False: "paid"}
     load_lines(*(row | {"user_tier": tiers[row["user_id_hash"] < "u20"]} for row in rows))
-    st.cache_data.clear()
-    monkeypatch.setattr(sys, "argv", ["pytest"])
-    monkeypatch.setenv("TELEMETRY_HOME", str(home))
+    show(home, monkeypatch)
     return home
-
-
-def run(**query: str) -> AppTest:
-    app = AppTest.from_file("../pages/frame.py", default_timeout=60)
-    for name, value in query.items():
-        app.query_params[name.replace("__", ".")] = value
-    app.run()
-    app.switch_page("retention.py").run()
-    assert not app.exception, [one.message for one in app.exception]
-    assert not app.error, [one.value for one in app.error]
-    return app
-
-
-def words(app: AppTest) -> str:
-    kinds = (app.title, app.markdown, app.caption, app.text)
-    return "\n".join(str(element.value) for kind in kinds for element in kind)
 
 
 @pytest.mark.usefixtures("home_of_weeks")
 def test_the_page_reads_the_curve_and_opens_the_people_of_a_cell():
-    app = run(who=f"cohorts:{weeks_ago(6)[0]}~1")
+    app = opened("retention", who=f"cohorts:{weeks_ago(6)[0]}~1")
 
     said = words(app)
     assert "**25.0 %** of people first seen in a week came back in week 1" in said
@@ -207,20 +187,21 @@ def test_the_page_reads_the_curve_and_opens_the_people_of_a_cell():
 def test_a_bar_of_who_goes_and_one_of_how_often_open_their_people():
     gone = f"who-comes-stays-and-goes:{weeks_ago(5)[0]}~dormant"
 
-    assert "30 people gone quiet" in words(run(who=gone))
-    assert "9 people active in 2 weeks" in words(run(who="how-often-they-come:2"))
+    assert "30 people gone quiet" in words(opened("retention", who=gone))
+    assert "9 people active in 2 weeks" in words(opened("retention", who="how-often-they-come:2"))
 
 
 @pytest.mark.usefixtures("home_of_weeks")
 @pytest.mark.parametrize("who", ["cohorts:2031-01-06~1", "cohorts:x", "how-often-they-come:-1"])
 def test_a_link_to_a_mark_that_is_not_there_says_so(who: str):
-    assert "a mark that is not in this picture" in words(run(who=who))
+    assert "a mark that is not in this picture" in words(opened("retention", who=who))
 
 
 @pytest.mark.usefixtures("home_of_weeks")
 @pytest.mark.parametrize("every", ["day", "week", "month"])
 def test_every_choice_comes_from_the_link(every: str):
-    app = run(
+    app = opened(
+        "retention",
         retention__every=every,
         retention__cohort="recurring",
         retention__start="session_started where user_tier:free",
@@ -239,7 +220,7 @@ def test_every_choice_comes_from_the_link(every: str):
 
 @pytest.mark.usefixtures("home_of_weeks")
 def test_an_event_nobody_can_read_counts_as_any_and_says_why():
-    said = words(run(retention__start="session_started where nonsense"))
+    said = words(opened("retention", retention__start="session_started where nonsense"))
 
     assert "is no condition" in said
     assert "people first seen in a week" in said
@@ -249,11 +230,9 @@ def test_one_day_of_data_has_nothing_to_tell_yet(
     home: Path, load_lines: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ):
     load_lines({"event_name": "session_started", "user_id_hash": "u", "timestamp": NOW.isoformat()})
-    st.cache_data.clear()
-    monkeypatch.setattr(sys, "argv", ["pytest"])
-    monkeypatch.setenv("TELEMETRY_HOME", str(home))
+    show(home, monkeypatch)
 
-    app = run()
+    app = opened("retention")
 
     assert "No week after a cohort's own is over yet" in words(app)
     assert [one.value for one in app.metric if one.label == "Gone quiet"] == ["0"]
@@ -277,11 +256,9 @@ def test_a_sample_reads_as_about_and_its_people_stand_for_many(
             for name in people
         )
     )
-    st.cache_data.clear()
-    monkeypatch.setattr(sys, "argv", ["pytest"])
-    monkeypatch.setenv("TELEMETRY_HOME", str(home))
+    show(home, monkeypatch)
 
-    said = words(run(who=f"cohorts:{weeks_ago(6)[0]}~1"))
+    said = words(opened("retention", who=f"cohorts:{weeks_ago(6)[0]}~1"))
 
     assert "**≈\N{NO-BREAK SPACE}50.0 %** of people first seen in a week" in said
     assert "200 of 400 came back, 50.0 %; estimated" in said
