@@ -27,7 +27,7 @@ from data_access.pipeline import pipeline
 from data_access.sources import first_day, last_day, properties, stages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from data_access.metrics.registry import Metric
@@ -365,7 +365,6 @@ def read_link(
     home: str | Path | None,
     *,
     now: datetime,
-    pages: Collection[str] = (),
 ) -> Link:
     """Return what a link or its query string asks for; spans end as they do on the pages.
 
@@ -373,7 +372,6 @@ def read_link(
     ----------
     text : a whole address, or its query with or without the question mark; empty for the default.
     now : the instant relative spans are resolved at.
-    pages : the addresses of pages that are not in CHOICES, for whole links to them.
 
     Raises
     ------
@@ -391,8 +389,9 @@ def read_link(
         raise LinkError(f"{' '.join(filters.notes)} {_allowed(asked)}".strip())
     if len(found) > 1:
         raise LinkError(f"The link holds choices of several pages: {', '.join(sorted(found))}.")
-    # the choices tell the page where the address does not; those of another page say nothing
-    if page not in {*CHOICES, *DIMENSIONS["stages"].closed, *pages}:
+    # the choices tell the page where the address does not; those of another page say nothing.
+    # Open and closed beta are pages without choices
+    if page not in {*CHOICES, *DIMENSIONS["stages"].closed}:
         page = ""
     page = page or next(iter(found), "")
     chosen = own.get(page, {})

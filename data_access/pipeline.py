@@ -45,6 +45,7 @@ WAITING_BYTES_MAX: Final = 64 * 1024 * 1024  # read to count the lines SQLite do
 QUARANTINE_MAX: Final = 1_000
 FLAGS_MAX: Final = 1_000
 FOLDER_FILES_MAX: Final = 50_000
+FOLDER_LEVELS_MAX: Final = 3
 OTHER: Final = "other"
 
 # reason, as in the clients' counts -> what happened, what to do
@@ -480,10 +481,10 @@ def _sizes(home: Home) -> pl.DataFrame:
     return pl.DataFrame(rows, _SIZES, orient="row")
 
 
-def _within(folder: Path, *, depth: int = 3) -> list[str]:
+def _within(folder: Path) -> list[str]:
     """Return the files in a folder and its folders, FOLDER_FILES_MAX at most."""
     found: list[str] = []
-    folders = [(str(folder), depth)]
+    folders = [(str(folder), FOLDER_LEVELS_MAX)]
     while folders and len(found) < FOLDER_FILES_MAX:
         name, levels = folders.pop()
         with contextlib.suppress(OSError), os.scandir(name) as entries:

@@ -138,7 +138,7 @@ def rate_interval(
     ------
     MetricError : when a count is negative, hits outnumber the total, or an option is unknown.
     """
-    _known("method", method, ("wilson", "normal"))
+    _known_method(method, ("wilson", "normal"))
     _check_rate("hits, total", (hits, total))
     z = _two_sided(1 - confidence)
     if not total:
@@ -174,7 +174,7 @@ def rate_difference(
     ------
     MetricError : as `rate_interval`.
     """
-    _known("method", method, ("newcombe", "agresti-caffo", "wald"))
+    _known_method(method, ("newcombe", "agresti-caffo", "wald"))
     _check_rate("a", a)
     _check_rate("b", b)
     if not a[1] or not b[1]:
@@ -264,7 +264,7 @@ def corrected(p_values: Sequence[float], *, method: str = "holm") -> list[float]
     ------
     MetricError : when a p value is not between 0 and 1, or the method is unknown.
     """
-    _known("method", method, CORRECTIONS)
+    _known_method(method, CORRECTIONS)
     for p in p_values:
         if not (math.isnan(p) or 0 <= p <= 1):
             raise MetricError(f"A p value lies between 0 and 1, so not {p!r}.")
@@ -804,10 +804,10 @@ def _crossing(rising: Callable[[float], float], low: float, high: float) -> floa
     return high
 
 
-def _known(name: str, value: str, allowed: Sequence[str]) -> None:
-    if value not in allowed:
+def _known_method(method: str, allowed: Sequence[str]) -> None:
+    if method not in allowed:
         choices = ", ".join(repr(choice) for choice in allowed)
-        raise MetricError(f"{name}={value!r} is unknown. Use one of {choices}.")
+        raise MetricError(f"{method=} is unknown. Use one of {choices}.")
 
 
 def _check_rate(name: str, rate: Rate) -> None:

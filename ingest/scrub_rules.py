@@ -51,8 +51,8 @@ class Rule(NamedTuple):
     needs: tuple[str, ...] = ()
 
 
-def _replacing(pattern: str, mask: str, flags: int = 0) -> Callable[[str], str]:
-    return lambda given: rx(pattern, flags).sub(mask, given)
+def _replacing(pattern: str, mask: str) -> Callable[[str], str]:
+    return lambda given: rx(pattern).sub(mask, given)
 
 
 def _asking(

@@ -778,12 +778,10 @@ def _tail(reader: _Reader, table: str) -> tuple[Any, ...]:
     return _metadata(reader, table), reader.text("release"), weight or 1.0
 
 
-def _start(
-    reader: _Reader, event_id: str | Callable[[], str] | None, name: str = "timestamp"
-) -> tuple[str, str]:
-    moment = parse_time(reader.first(name))
+def _start(reader: _Reader, event_id: str | Callable[[], str] | None) -> tuple[str, str]:
+    moment = parse_time(reader.first("timestamp"))
     if moment is None:
-        raise Refused(f"no readable time in {name}: {str(reader.raw.get(name))[:40]!r}")
+        raise Refused(f"no readable time in timestamp: {str(reader.raw.get('timestamp'))[:40]!r}")
     given = reader.text("event_id", limit=METADATA_CHARS_MAX)
     if given is None:
         given = event_id() if callable(event_id) else event_id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 import streamlit as st
@@ -252,14 +252,8 @@ def _picture(question: Question, auto: str) -> None:
     )
 
 
-def _columns(
-    label: str,
-    name: str,
-    here: str,
-    offered: list[str],
-    visibility: Literal["visible", "collapsed"] = "visible",
-) -> None:
-    known = [*offered] if here in offered or not here else [*offered, here]
+def _columns(label: str, name: str, here: str, offered: list[str]) -> None:
+    known = offered if here in offered or not here else [*offered, here]
     st.session_state[f"_x-{name}"] = here or None
     st.selectbox(
         label,
@@ -269,7 +263,6 @@ def _columns(
         key=f"_x-{name}",
         on_change=partial(_set, name, tuple(known)),
         placeholder="Nothing",
-        label_visibility=visibility,
         width=170,
     )
 

@@ -1,7 +1,7 @@
 """A page's own choices, each in the link as `<page>.<name>`: what to compute, never whose data.
 
 They are bound to the URL like the shared filters. Their values are the URL's own tokens, so they
-are readable words (STACK.md 1.10). A choice a link names but the page does not offer is dropped.
+are readable words. A choice a link names but the page does not offer is dropped.
 """
 
 from __future__ import annotations
@@ -174,17 +174,16 @@ def switch(
     page: str,
     name: str,
     label: str,
-    default: bool = False,  # noqa: FBT001, FBT002 - the value of a switch is its only word
     *,
     help: str | None = None,  # noqa: A002 - Streamlit's word for it
 ) -> bool:
-    """Offer yes or no."""
-    key = _key(page, name, default)
+    """Offer yes or no; it is no until somebody says yes."""
+    key = _key(page, name, default=False)
     if _is_silent():
-        found = _of_link(key, str(default).lower(), ("true", "false")) == "true"
+        found = _of_link(key, "false", ("true", "false")) == "true"
         st.session_state[key] = found
         return found
-    return bool(st.toggle(label, value=default, key=key, bind="query-params", help=help))
+    return bool(st.toggle(label, key=key, bind="query-params", help=help))
 
 
 def number(  # noqa: PLR0917 - a label, a default and its limits read in this order
