@@ -65,7 +65,7 @@ def _tables(connection: sqlite3.Connection) -> None:
 
 
 _BOOKKEEPING: Final = (
-    # as in SEEDS/001: numbers an older system had computed
+    # numbers an older system had computed, as it kept them
     """CREATE TABLE telemetry_metrics (
   id INTEGER PRIMARY KEY AUTOINCREMENT, timestamp TEXT NOT NULL, service TEXT NOT NULL,
   metric_name TEXT NOT NULL, metric_value REAL NOT NULL, user_tier TEXT,

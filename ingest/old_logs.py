@@ -1,4 +1,4 @@
-"""Brings an older system over: its log folders (SEEDS/001 2.6 and 10.2), and its databases.
+"""Brings an older system over: its log folders, and its databases.
 
 A line says what it said and nothing more: no duration, session or hour is made up. Its id comes
 from its content, so that a file may be brought over again, under any name, packed or not.

@@ -1,4 +1,4 @@
-"""The same numbers once more: slow, plain Python over lists, written from DESIGN's words alone.
+"""The same numbers once more: slow, plain Python over lists, from the definitions alone.
 
 No frame and no expression; every function walks the rows one by one. A row is a dict with at
 least `event_id`, `timestamp` (aware), `user_id_hash`, `event_name` and `weight`.

@@ -285,7 +285,7 @@ def test_the_in_memory_engine_agrees_with_the_streaming_one(spec: Metric):
 
 
 # the columns of the v2.0 schema: all that a metric may require
-SEEDS = {
+REQUIRED = {
     "events": (
         "timestamp event_name user_id_hash user_tier is_paid_user session_id channel project_id "
         "branch_id context_id result duration_ms metadata"
@@ -313,7 +313,7 @@ SINCE_THEN: dict[str, pl.Expr] = {
 
 
 def at_defaults() -> dict[str, pl.LazyFrame]:
-    """Return the random rows with every column that is not in SEEDS at its default."""
+    """Return the random rows with every column that is not in REQUIRED at its default."""
     return {
         name: frame.with_columns(
             value.alias(column)
@@ -327,7 +327,7 @@ def at_defaults() -> dict[str, pl.LazyFrame]:
 @law_of_each
 def test_the_columns_of_the_old_schema_are_enough(spec: Metric):
     full = at_defaults()
-    old = {name: full[name].select(columns.split()) for name, columns in SEEDS.items()}
+    old = {name: full[name].select(columns.split()) for name, columns in REQUIRED.items()}
 
     assert_frame_equal(compute(spec, old).collect(), compute(spec, full).collect())
     named = dict(zip(spec.sources, [old[source] for source in spec.sources], strict=True))

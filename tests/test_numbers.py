@@ -1,4 +1,4 @@
-"""Every number equals one computed another way: SQL in another engine, written from DESIGN's words.
+"""Every number equals one computed another way: SQL in another engine, from the definitions.
 
 The data is real: what 985 people did over 13 years, most of it long gaps, bursts and returns.
 """

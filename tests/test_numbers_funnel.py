@@ -1,6 +1,6 @@
 """Funnels equal ones computed another way: SQL in another engine, on what 985 people really did.
 
-The SQL looks at every pair of rows there could be, as DESIGN's words have it; it shares no idea
+The SQL looks at every pair of rows there could be, as the definition has it; it shares no idea
 with the metric.
 """
 

@@ -1,6 +1,6 @@
 """Retention, lifecycle and stickiness equal SQL in another engine, on real people's activity.
 
-The SQL is written from DESIGN's words and shares nothing with the metrics; each option is asked
+The SQL is written from the definition and shares nothing with the metrics; each option is asked
 by the day, the week and the month, over windows that cut weeks and months.
 """
 

@@ -22,7 +22,7 @@ from ingest.vocabulary import TABLES, Refused, pseudonym
 
 DATA = Path(__file__).parent / "data"
 
-# SEEDS/001 part 2.6, as it is printed there
+# as the older system's documents print it
 SEED: dict[str, Any] = {
     "timestamp": "2025-12-14T08:30:00Z",
     "level": "INFO",

@@ -1,6 +1,6 @@
 """Random small worlds: every number of the public surface equals the one plain Python counts.
 
-`references.py` is written from DESIGN's words and shares no code with the metrics. The worlds
+`references.py` is written from the definitions and shares no code with the metrics. The worlds
 lie around changes of the clock, with events exactly at midnight, exactly a gap or a limit apart,
 at the same instant as another (event_id decides), of nobody, and of several weights.
 """

@@ -647,7 +647,7 @@ def _log(value: float | None) -> float | None:
 
 
 def _naive(moments: pl.Series) -> list[Any]:
-    """Return instants the way Plotly shows them: without a zone (STACK.md 3.5)."""
+    """Return instants the way Plotly shows them: without a zone."""
     if isinstance(moments.dtype, pl.Datetime):
         moments = moments.dt.replace_time_zone(None)
     return moments.to_list()

@@ -1,7 +1,7 @@
 """The shared filters in the sidebar: every choice is in the link, and the link is every choice.
 
 Streamlit keeps a widget with `bind="query-params"` and the URL in step; options are the URL's own
-tokens, because the URL carries what an option shows (STACK.md 1.10).
+tokens, because the URL carries what an option shows.
 """
 
 from __future__ import annotations
@@ -301,7 +301,7 @@ def _span_chosen() -> None:
 def own_choices() -> None:
     """Keep what a single page lets one choose in the link on every page: hidden, bound fields.
 
-    A bound field of a page would lose its value with the page (STACK.md 1.5).
+    A bound field of a page would lose its value with the page.
     """
     with st.container(key="own-hidden"):
         for name in (*OWN, VIEW):
