@@ -629,6 +629,9 @@ def test_only_a_trusted_proxy_says_who_is_behind_it():
     assert server.client_address("10.0.0.1", "6.6.6.6, 5.6.7.8", proxies) == "5.6.7.8"
     assert server.client_address("10.0.0.1", "5.6.7.8, 10.0.0.2", proxies) == "5.6.7.8"
     assert server.client_address("::1", "", proxies) == "::1"
+    assert server.client_address("::1", "2001:db8:0:1:9::7", proxies) == "2001:db8:0:1::/64"
+    assert server.client_address("2001:db8:0:1::8%eth0", "", Server()) == "2001:db8:0:1::/64"
+    assert server.client_address("::ffff:1.2.3.4", "", Server()) == "::ffff:1.2.3.4"
     assert server.client_address("10.0.0.1", "nonsense", proxies) == "nonsense"
     assert server.client_address("", "5.6.7.8", Server()) == ""
 

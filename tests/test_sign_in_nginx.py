@@ -8,6 +8,7 @@ import ipaddress
 import os
 import re
 import shutil
+import socket
 import ssl
 import subprocess
 import time
@@ -258,3 +259,72 @@ def test_a_stranger_gets_no_more_than_without_it(site):
     assert ask(site, "/_stcore/metrics").status == 401
     assert ask(site, "/media/x.csv").status == 401
     assert ask(site, "/_stcore/metrics", X_Forwarded_For="127.0.0.1").status == 401
+
+
+def raw(site: Site, text: str) -> bytes:
+    """Send nginx bytes that no library would send, and return all that comes back."""
+    context = ssl._create_unverified_context()  # noqa: S323 - the certificate is the test's own
+    with (
+        socket.create_connection(("localhost", site.https), timeout=30) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as to,
+    ):
+        to.sendall(text.replace("\n", "\r\n").encode("latin-1"))
+        answered = b""
+        try:
+            while piece := to.recv(65_536):
+                answered += piece
+        except ssl.SSLError:  # it hung up in the middle of ours
+            pass
+        return answered
+
+
+# a second request hidden in the body of the first, for one of the two servers to stumble over
+HIDDEN = "GET /_stcore/metrics HTTP/1.1\nHost: localhost\nConnection: close\nX: "
+SMUGGLED = {
+    "both lengths": f"Content-Length: {len(HIDDEN) + 9}\nTransfer-Encoding: chunked\n\n"
+    f"0\n\n{HIDDEN}",
+    "a length and a chunk": "Transfer-Encoding: chunked\nContent-Length: 4\n\n"
+    f"{len(HIDDEN):x}\n{HIDDEN}\n0\n\n",
+    "two lengths": f"Content-Length: 0\nContent-Length: {len(HIDDEN)}\n\n{HIDDEN}",
+    "an odd coding": f"Transfer-Encoding: xchunked\nContent-Length: 0\n\n{HIDDEN}",
+    "a tab": f"Transfer-Encoding:\tchunked\n\n0\n\n{HIDDEN}",
+    "a space": f"Transfer-Encoding : chunked\n\n0\n\n{HIDDEN}",
+    "a plaintext upgrade": "Connection: Upgrade, HTTP2-Settings\nUpgrade: h2c\n"
+    f"HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\n\n{HIDDEN}",
+    "half a websocket": "Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 1\n"
+    f"Sec-WebSocket-Key: x\n\n{HIDDEN}",
+}
+
+
+@pytest.mark.parametrize("path", ["/", "/_stcore/stream"])
+@pytest.mark.parametrize("way", SMUGGLED)
+def test_no_request_is_smuggled_in_with_another(site, way, path):
+    answered = raw(site, f"GET {path} HTTP/1.1\nHost: localhost\n{SMUGGLED[way]}\n\n")
+
+    assert b"# EOF" not in answered
+    for _ in range(4):  # nor does somebody else get an answer that is not theirs
+        assert ask(site, "/_stcore/health").body == b"ok"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../_stcore/metrics",
+        "/static/..%2f_stcore/metrics",
+        "/static/%2e%2e/_stcore/metrics",
+        "//_stcore/metrics",
+        "/_stcore/stream/../metrics",
+        "/_stcore/metrics/",
+        "/_stcore/metrics%20",
+        "/_stcore/metrics%23",
+        "/_stcore/metrics?/_stcore/health",
+        "/_stcore%252fmetrics",
+        "https://localhost/_stcore/metrics",
+    ],
+)
+def test_no_way_of_writing_a_path_gets_round_both(site, path):
+    answered = raw(site, f"GET {path} HTTP/1.1\nHost: localhost\nConnection: close\n\n")
+
+    assert answered.startswith(b"HTTP/1.1 ")
+    assert b"# EOF" not in answered
+    assert b"cache_memory_bytes" not in answered

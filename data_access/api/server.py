@@ -53,6 +53,7 @@ WORKERS_MAX: Final = 2  # questions at a time; each uses every core by itself
 GATE_WORKERS_MAX: Final = 4  # looking at tokens, which is quick
 WAITING_MAX: Final = 64  # questions that wait for a worker; one more is sent away
 STREAMS_MAX: Final = 4  # exports at a time: each keeps its rows on disk until its reader has them
+IPV6_NETWORK_BITS: Final = 64  # what one household or machine is given, at least
 HUNG_UP: Final = 499  # how an answer nobody waited for is counted; it is never sent
 STALL_SECONDS: Final = 60.0  # a reader who takes nothing for so long has gone, or never meant to
 METHODS: Final = ("GET", "HEAD", "OPTIONS")
@@ -480,14 +481,25 @@ def refusal(status: int, words: str) -> Response:
 def client_address(peer: str, forwarded: str, server: Server) -> str:
     """Return whose request it is: the peer's, or what a trusted proxy says of its own peer.
 
-    The header is read from its end, because anybody may send a beginning.
+    The header is read from its end, because anybody may send a beginning. Of an IPv6 address it is
+    the network: whoever has one has all 2**64 addresses of it.
     """
     address = peer
     for said in reversed([one.strip() for one in forwarded.split(",")]):
         if not said or not _is_trusted(address, server.trusted_proxies):
             break
         address = said
-    return address
+    return _network(address)
+
+
+def _network(address: str) -> str:
+    try:
+        known = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if known.version == 4 or known.ipv4_mapped or known.is_loopback:  # noqa: PLR2004 - IPv4
+        return address
+    return str(ipaddress.ip_network((known, IPV6_NETWORK_BITS), strict=False))
 
 
 def _is_trusted(address: str, proxies: Collection[str]) -> bool:
