@@ -277,12 +277,16 @@ def _token(  # noqa: PLR0917 - a row of the table, in its order
 
 @contextlib.contextmanager
 def _reading(home: Path) -> Iterator[sqlite3.Connection | None]:
-    """Open the tokens to read; None when none was ever made."""
+    """Open the tokens to read; None when none was ever made.
+
+    Not read-only where it can be helped: what a server killed in the middle of writing left behind
+    has to be taken back before anything can be read.
+    """
     path = tokens_file(home)
     if not path.exists():
         yield None
         return
-    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=BUSY_S)
+    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=BUSY_S)
     with contextlib.closing(connection):
         yield connection
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -51,6 +53,26 @@ def test_a_file_with_wider_rights_is_narrowed_before_anything_is_written(home):
     create(home, name="x", now=NOW)
 
     assert stat.S_IMODE(tokens_file(home).stat().st_mode) == 0o600
+
+
+def test_a_server_killed_in_the_middle_of_writing_leaves_tokens_that_can_be_read(
+    home, made, tmp_path
+):
+    secret, token = made
+    after = tmp_path / "after"
+    with contextlib.closing(sqlite3.connect(tokens_file(home), isolation_level=None)) as writing:
+        writing.execute("PRAGMA cache_size = 1")  # pages go into the file before the end
+        writing.execute("BEGIN IMMEDIATE")
+        writing.executemany(
+            "INSERT INTO tokens VALUES (?, ?, x'00', 'read', 1, 2, NULL, NULL)",
+            [(f"{number:012x}", "name" * 20) for number in range(1_000)],
+        )
+        shutil.copytree(home, after)
+        writing.execute("ROLLBACK")
+    assert (after / "tokens.db-journal").stat().st_size > 0
+
+    assert check(after, secret, now=NOW).token == token
+    assert listed(after) == [token]
 
 
 def _other(secret: str) -> str:
