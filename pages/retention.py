@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import streamlit as st
 
-from pages.components import charts, pictures, retention, retention_people, text
+from pages.components import charts, pictures, retention, retention_people, text, titles
 from pages.components import retention_charts as drawn
 from pages.components.cell import ask, cell
 from pages.components.head import head, reading
@@ -21,7 +21,8 @@ span = text.window(view.window, today=view.today)
 open_period = view.open_from(asked.every)
 
 with top:
-    head(view, "Do they come back?", f"How many {asked.born()} {asked.came()}.")
+    st.set_page_config(titles.page(PAGE, view.filters, span))
+    head(view, "Do they come back?", retention.counted(asked, everyone, view))
     reading(view, lambda: retention.sentences(view, asked))
     headline(view, lambda: retention.numbers(view, asked))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
@@ -106,6 +107,16 @@ def test_the_last_line_says_whose_numbers_these_are_and_leads_to_the_page(demo, 
         "](http://telemetry.test/team/overview?span=custom&from=2026-02-01&to=2026-02-28"
         "&timezone=Asia/Kolkata&tier=paid)" in last
     )
+
+
+@pytest.mark.slow
+def test_a_picture_of_more_days_than_were_chosen_says_so_above_and_below(demo, monkeypatch):
+    app = shown(demo, monkeypatch, "retention", cell="cohorts")
+
+    told = re.findall(r"(\d+) days to 28 Feb", said(app))
+    assert len(told) == 2
+    assert told[0] == told[1] != "28"
+    assert "from=2026-02-01" in app.caption[-1].value  # the link is to what was asked for
 
 
 @pytest.mark.slow

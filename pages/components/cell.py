@@ -152,7 +152,7 @@ def cell(
     if view.only is not None:
         view.alone.slugs.append(made.slug)
         if made.slug == view.only:
-            view.alone.fill = partial(_alone, view, made)
+            view.alone.fill, view.alone.view = partial(_alone, view, made), view
         return
     place = st.container(border=True, key=f"cell-{made.slug}")
     slot = place.skeleton(made.height + _HEAD_PX) if view.is_first_look else place.container()

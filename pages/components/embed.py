@@ -84,9 +84,6 @@ def show(
         recorder=recorder,
         only=slug,
     )
-    days = text.window(choice.filters.window, today=today)
-    named = slug if _SLUG.fullmatch(slug) else ""
-    st.set_page_config(titles.page(here, choice.filters, days, cell=named))
     filters.own_of_link()
     options.begin(by_link_alone=True)
     publish(view)
@@ -99,12 +96,16 @@ def show(
             if view.alone.fill is None:
                 fill()
     between.empty()
+    found = view.alone.view or view
+    days = text.window(found.window, today=today)
+    named = slug if _SLUG.fullmatch(slug) else ""
+    st.set_page_config(titles.page(here, found.filters, days, cell=named))
     with slot.container(height="stretch", border=False, key="embed-cell"):
         if view.alone.fill is None:
             _unknown(slug, view.alone.slugs)
             return
         view.alone.fill()
-        _last_line(view, choice, here)
+        _last_line(found, choice, here)
     if choice.live:
         notices.follow(home, version)
 

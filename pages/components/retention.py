@@ -159,6 +159,15 @@ def enough(view: View, every: str) -> View:
     return view.at_least((view.window.end - min(first, view.window.start)).days)
 
 
+def counted(asked: Asked, chosen: View, shown: View) -> str:
+    """Say what the page counts, and why over more days than were chosen."""
+    said = f"How many {asked.born()} {asked.came()}."
+    if shown.window is not chosen.window:
+        few = text.window(chosen.window, today=chosen.today).partition(" to ")[0]
+        said += f" {few} would be too few for {asked.noun}s, so more are shown."
+    return said
+
+
 # --- headline and reading ----------------------------------------------------------------------
 
 

@@ -38,6 +38,7 @@ class Alone:
 
     slugs: list[str] = field(default_factory=list)
     fill: Callable[[], None] | None = None  # draws the cell, once it is found
+    view: View | None = None  # of the days it shows: more than asked for where those are too few
 
 
 @dataclass(frozen=True)
