@@ -261,6 +261,75 @@ def test_a_home_in_another_timezone_is_linked_in_the_one_shown(browser, home, tm
                 assert numbers(one) == numbers(other)
 
 
+def shows(page: Page, query: str, *, tags: list[str], first: str) -> None:
+    """Expect the very state of a link: the address, the fields, and the first number."""
+    expect(page).to_have_url(re.compile(re.escape(f"/overview?{query}") + "$"))
+    filters = page.locator(".st-key-filters")
+    expect(filters.locator("[data-tag]")).to_have_text(tags, timeout=SLOW_MS)
+    settle(page)
+    assert numbers(page)[0] == first
+
+
+def test_back_undoes_one_choice_at_a_time_and_forward_makes_it_again(page, app):
+    visit(page, f"{app}/errors?span=90d")
+    go(page, "Overview")
+    steps = [("span=90d", [])]
+    choose(page, "Tier", "free")
+    steps.append(("span=90d&tier=free", ["free"]))
+    choose(page, "Channel", "extension")
+    steps.append(("channel=extension&span=90d&tier=free", ["free", "extension"]))
+    seen = [numbers(page)[0]]
+    page.get_by_role("button", name="Reset").click()  # many fields at once: one step all the same
+    expect(page).to_have_url(f"{app}/overview")
+    settle(page)
+
+    shown = []
+    for query, tags in reversed(steps):
+        page.go_back()
+        expect(page).to_have_url(f"{app}/overview?{query}")
+        expect(page.locator(".st-key-filters [data-tag]")).to_have_text(tags, timeout=SLOW_MS)
+        settle(page)
+        shown.append(numbers(page)[0])
+    assert shown[0] == seen[0]
+    assert len(set(shown)) == 3
+    page.go_back()
+    expect(page.get_by_role("heading", name="What breaks, and for whom?")).to_be_visible()
+    expect(page).to_have_url(f"{app}/errors?span=90d")
+
+    for (query, tags), first in zip(steps, reversed(shown), strict=True):
+        page.go_forward()
+        shows(page, query, tags=tags, first=first)
+
+
+def test_back_after_two_questions_opened_in_explore_finds_every_filter(page, app):
+    def open_in_explore(slug: str) -> None:
+        details = page.locator(f".st-key-menu-{slug}").get_by_role("button")
+        details.scroll_into_view_if_needed()
+        details.click()
+        page.get_by_role("tab", name="Explore").click()
+        page.get_by_role("button", name="Open in Explore").first.click()
+        page.wait_for_url(re.compile(r"/explore\?explore\."))
+        settle(page)
+
+    query = "span=90d&tier=free"
+    visit(page, f"{app}/overview?{query}")
+    here = numbers(page)[0]
+    open_in_explore("active-people")
+    first = page.url
+    go(page, "Overview")
+    open_in_explore("people-by-tier")
+
+    page.go_back()
+    shows(page, query, tags=["free"], first=here)
+    page.go_back()
+    expect(page).to_have_url(first)
+    expect(page.get_by_role("heading", name="What else do you want to know?")).to_be_visible()
+    expect(page.get_by_text("The same numbers as")).to_have_count(0, timeout=SLOW_MS)
+    settle(page)
+    page.go_back()
+    shows(page, query, tags=["free"], first=here)
+
+
 @contextmanager
 def site(folder: Path, html: str) -> Iterator[str]:
     """Serve a page of somebody else's, as another origin."""

@@ -36,7 +36,7 @@ _GO: Final = "_explore_go"
 _LAST: Final = "_explore_last"  # as it was when another page was opened
 _LONG: Final = "_explore_long"  # SQL that has no room in a link, by what the link has instead
 _AWAY: Final = "_explore_away"  # another page was looked at meanwhile
-_SAID: Final = "_explore_said"  # what to tell about how it got here
+_SAID: Final = "_explore_said"  # a question, and what to tell about how it got here
 
 
 Wanted: TypeAlias = "tuple[Question, str, str]"  # with the saved one's id, and what to say
@@ -63,8 +63,11 @@ def shown(home: str) -> Shown:
         st.session_state[_NEXT] = wanted
         st.rerun()
     found = _saved(home, view_id, notes) if view_id else None
-    _remember(question, view_id)
-    return Shown(question, found, st.session_state.get(_SAID, ""), (*question.notes, *notes))
+    told_of, said = st.session_state.get(_SAID, (question, ""))
+    if told_of != question:  # the browser's Back has led to another
+        said = ""
+    st.session_state[_LAST] = (question, view_id, said)
+    return Shown(question, found, said, (*question.notes, *notes))
 
 
 def current() -> Question:
@@ -87,7 +90,7 @@ def put(question: Question, *, saved: str | None = None, said: str = "") -> None
     if saved is not None:
         values["saved"] = saved
     options.hold(PAGE, values)
-    st.session_state[_SAID] = said
+    st.session_state[_SAID] = (question, said)
 
 
 def change(**changes: Any) -> None:  # noqa: ANN401 - the fields of a Question
@@ -142,10 +145,6 @@ def _arrive(home: str) -> Wanted | None:
     question, view_id, said = wanted
     put(question, saved=view_id, said=said)
     return None if is_here else wanted
-
-
-def _remember(question: Question, view_id: str) -> None:
-    st.session_state[_LAST] = (question, view_id, st.session_state.get(_SAID, ""))
 
 
 def _values(question: Question) -> dict[str, str | list[str]]:

@@ -35,7 +35,10 @@ _TITLE: Final = "<title>Streamlit</title>"
 # - the menu's entries stand in <div>s inside of a <ul>, which no list may have, and none says that
 #   it is the open page: each section becomes a list with the name of its heading;
 # - code that scrolls cannot be reached by keyboard;
-# - what floats above the page (menus, tooltips) is told nothing of the page's light or dark.
+# - what floats above the page (menus, tooltips) is told nothing of the page's light or dark;
+# - a changed field replaces the entry in the browser's history, so Back would leave the page and
+#   not undo it; and every field the app sets by itself adds one, so Back would lead through filters
+#   nobody chose. Here each thing a reader does is one entry, with all that followed from it.
 MENDED: Final = """<meta name="color-scheme" content="light dark">
 <script>
 (() => {
@@ -77,6 +80,20 @@ MENDED: Final = """<meta name="color-scheme" content="light dark">
   }).observe(root, {
     childList: true, subtree: true, attributes: true, attributeFilter: ['class']
   })
+
+  const { pushState, replaceState } = history
+  let isNew = false  // the reader did something, and the address has not changed since
+  for (const kind of ['pointerdown', 'keydown', 'click']) {
+    addEventListener(kind, event => {
+      if (kind !== 'click' || event.detail === 0) isNew = true  // else its pointerdown was told
+    }, true)
+  }
+  addEventListener('popstate', () => { isNew = false }, true)
+  history.pushState = history.replaceState = (state, title, url) => {
+    const write = isNew ? pushState : replaceState
+    isNew = false
+    write.call(history, state, title, url)
+  }
 })()
 </script>"""
 
