@@ -15,6 +15,7 @@ import data_access
 from data_access import DataUnavailable
 from pages.components import (
     access,
+    copy_link,
     embed,
     explore,
     filters,
@@ -164,7 +165,7 @@ shown, saved = views.shown(where, here, choice, query, today=today), views.saved
 with place_of_views:
     views.bar(shown, saved)
 with place_of_link:
-    filters.copy_link(link)
+    copy_link.button(link())
     views.popover(shown, saved, today=today)
     teams_notes.popover(view)
 for fill in view.pending:

@@ -102,7 +102,7 @@ def test_no_page_has_a_fault(page, app):
 
 def test_nothing_that_opens_has_a_fault(page, app):
     visit(page, f"{app}/overview")
-    for name in ("Copy link", "Saved views", "Notes", "Details"):
+    for name in ("Saved views", "Notes", "Details"):
         opened_by(page, name)
         free_of_faults(page, name)
         for tab in page.get_by_role("tab").all():

@@ -330,6 +330,47 @@ def test_back_after_two_questions_opened_in_explore_finds_every_filter(page, app
     shows(page, query, tags=["free"], first=here)
 
 
+def test_a_link_is_copied_with_the_choice_made_just_before_and_says_so(page, app):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    visit(page, f"{app}/overview?span=28d&tier=paid")
+    page.get_by_test_id("stSidebar").get_by_text("Only complete days").click()
+    copy = button(page, "Copy link")
+    copy.focus()
+    page.keyboard.press("Enter")  # the run that knows of the choice has not answered yet
+
+    expect(page.get_by_role("status").filter(has_text="Copied.")).to_be_visible(timeout=SLOW_MS)
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert link == f"{app}/overview?{FEB}&tier=paid&complete=false"
+    settle(page)
+    choose(page, "Channel", "extension")
+    expect(page.get_by_text("Copied.")).to_have_count(0)  # of another link
+
+
+REFUSED = "Object.defineProperty(navigator, 'clipboard', {value: undefined})"  # as on plain http
+
+
+@pytest.mark.parametrize("older_way", [True, False])
+def test_where_the_clipboard_is_refused_the_link_is_copied_or_shown_to_be(page, app, older_way):
+    page.add_init_script(REFUSED)
+    if not older_way:
+        page.add_init_script("document.execCommand = () => false")
+    visit(page, f"{app}/overview?span=28d")
+    button(page, "Copy link").click()
+    link = page.get_by_role("textbox", name="The link")
+
+    if older_way:
+        expect(page.get_by_text("Copied.")).to_be_visible(timeout=SLOW_MS)
+        expect(link).to_be_hidden()
+        find = page.get_by_role("combobox", name="Project").first
+        find.focus()
+        page.keyboard.press("Control+v")
+        expect(find).to_have_value(re.compile(r"/overview\?span=custom"))
+    else:
+        expect(page.get_by_text("Press Ctrl+C")).to_be_visible(timeout=SLOW_MS)
+        expect(link).to_be_focused()
+        assert link.evaluate("field => field.selectionEnd") == len(link.input_value())
+
+
 @contextmanager
 def site(folder: Path, html: str) -> Iterator[str]:
     """Serve a page of somebody else's, as another origin."""

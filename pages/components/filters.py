@@ -27,7 +27,7 @@ from pages.components import menu, text
 from pages.components import options as own_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from data_access.asked import Moved
@@ -379,13 +379,3 @@ def ignored(
     if strange:
         notes.append(f"Ignored unknown parts of the link: {text.listed(strange)}.")
     return tuple(notes)
-
-
-def copy_link(url: Callable[[], str]) -> None:
-    """Offer the link that shows exactly this to whoever opens it, whenever."""
-    popover = st.popover(
-        "Copy link", icon=":material/link:", width="stretch", key="copy-link", on_change="rerun"
-    )
-    if popover.open:
-        popover.caption("Dates are written out, so it shows the same next year.")
-        popover.code(url(), language=None, wrap_lines=True)
