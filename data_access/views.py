@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from data_access.database import connect
@@ -23,6 +23,7 @@ __all__ = ["PastQuestion", "SavedView", "history", "queries", "saved", "saved_pr
 
 SHOWN_MAX: Final = 1_000  # more than the limits let be saved
 _MINE: Final = "(scope = 'team' OR owner = :who) AND removed_at IS NULL"
+_NO_TIME: Final = datetime.fromtimestamp(0, UTC)  # edited by hand: shown, with no time worth naming
 _FIELDS: Final = (
     *("id", "kind", "name", "description", "owner", "scope", "page", "query", "dates"),
     *("created_at", "updated_at", "updated_by", "revision"),
@@ -161,7 +162,9 @@ def _instant(text: str) -> datetime:
     try:
         read = datetime.fromisoformat(text)
     except ValueError:
-        return datetime.fromtimestamp(0, UTC)  # edited by hand: shown, with no time worth naming
+        return _NO_TIME
+    if not MINYEAR < read.year < MAXYEAR:  # the clock of some place cannot tell it
+        return _NO_TIME
     return read if read.tzinfo else read.replace(tzinfo=UTC)
 
 

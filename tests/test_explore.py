@@ -27,6 +27,7 @@ from data_access.explore import (
     child,
     close,
     limits,
+    sandbox,
     start,
     warm,
 )
@@ -46,6 +47,7 @@ SELECT COUNT(*) AS n
 FROM events a CROSS JOIN events b CROSS JOIN (SELECT event_id FROM events LIMIT 300) c
 WHERE REGEXP_LIKE(a.event_id || b.event_id || c.event_id, 'nothing[0-9]+such')
 """
+HEAPED = "SELECT STRING_AGG(a.metadata || b.metadata, '') AS t FROM events a, events b"
 ENDLESS = "SELECT COUNT(*) FROM events a, events b, events c, events d, events e"
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -194,6 +196,36 @@ def test_a_child_that_is_killed_says_so_and_the_next_query_works(demo):
 
     assert stopped.value.kind == "crashed"
     assert asked(demo, "SELECT 1 AS one").item() == 1
+
+
+@pytest.mark.slow
+def test_a_system_that_cannot_keep_it_from_files_is_told_of_and_its_limits_hold(demo, monkeypatch):
+    close()
+    old_kernel = "from data_access.explore import child, sandbox; sandbox._CREATE = 44_444; "
+    boot = runner._BOOT.replace("from data_access.explore import child; ", old_kernel)
+    monkeypatch.setattr(runner, "_BOOT", boot)
+    try:
+        assert not ask(Question(sql="SELECT 1"), Filters(WINDOW), demo).guarded
+        with pytest.raises(QueryStopped, match="memory"):
+            asked(demo, HEAPED, query_memory_mb=200)
+    finally:
+        close()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells it")
+def test_a_query_steps_back_behind_the_server(demo):
+    asked_for = start(Question(sql=HEAVY), Filters(WINDOW), demo)
+    try:
+        assert not asked_for.wait(1.0)
+        tasks = Path(f"/proc/{asked_for._process._process.pid}/task").glob("*/stat")
+        told = [task.read_text().rpartition(")")[2].split() for task in tasks]
+    finally:
+        asked_for.cancel()
+
+    user_time, nice = 11, 16  # of proc_pid_stat(5), behind the name
+    busiest = max(told, key=lambda one: int(one[user_time]))
+    assert int(busiest[nice]) == os.nice(0) + sandbox.NICE
 
 
 SERVER = """

@@ -30,7 +30,19 @@ from data_access.schema import SCHEMAS
 NAMES = st.text(
     st.characters(codec="utf-8", categories=("L", "N", "P", "Zs")), min_size=1, max_size=30
 )
-KEYS = ("ide", "a b", "http.status", "$.x", "1st", "a[0]", "*", "día", "; DROP", "read_csv(x)")
+KEYS = (
+    "ide",
+    "a b",
+    "http.status",
+    "$.x",
+    "1st",
+    "a[0]",
+    "*",
+    "día",
+    "; DROP",
+    "read_csv(x)",
+    "^.*$",
+)
 COLUMNS = st.sampled_from([*SCHEMAS["events"], *BUCKETS, *(f"metadata.{key}" for key in KEYS)])
 QUESTIONS = st.builds(
     Question,
@@ -148,6 +160,7 @@ def test_the_sql_of_a_count_reads_like_one():
         (Question(where=(Condition("duration_ms", "gt", "1; DROP"),)), "a number"),
         (Question(where=(Condition("is_paid_user", "is", "maybe"),)), "true or false"),
         (Question(where=(Condition("timestamp", "ge", "soon"),)), "a time"),
+        (Question(where=(Condition("timestamp", "ge", "0001-01-01T00:00+14:00"),)), "a time"),
         (Question(where=(Condition("channel", "like", "a"),)), "operator"),
         (Question(group=("a'b",)), "a'b"),
         (Question(group=('a"b',)), 'a"b'),
@@ -212,6 +225,15 @@ def test_a_pivot_of_columns_called_alike_tells_them_apart():
     frame = pl.DataFrame({"r": ["a"] * 3, "c": ["r", "(none)", None], "n": [3, 2, 1]})
 
     assert pivoted(frame, "r", "c", "n").frame.columns == ["r", "r (2)", "(none)", "(none) (2)"]
+
+
+def test_a_pivot_of_columns_called_like_patterns_can_be_gone_on_with():
+    frame = pl.DataFrame({"r": ["a"] * 2, "c": ["*", "^.*$"], "n": [3, 2]})
+
+    wide = pivoted(frame, "r", "c", "n").frame
+
+    assert wide.columns == ["r", "“*”", "“^.*$”"]
+    assert [wide.select(name).width for name in wide.columns] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(

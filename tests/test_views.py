@@ -12,6 +12,7 @@ import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -300,6 +301,18 @@ def test_history_keeps_the_latest_and_only_so_much(home):
     for number in range(HISTORY_CHARS_MAX // long + 2):
         remember(home, f"{number:02}" + "x" * long, who=BEN, now=NOW + timedelta(hours=number))
     assert len(history(home, who=BEN)) == HISTORY_CHARS_MAX // (long + 2)
+
+
+@pytest.mark.parametrize("when", ["9999-12-31T23:59:59+00:00", "0001-01-01T00:00:00", "soon", ""])
+def test_a_time_another_tool_wrote_can_be_told_in_every_place(home, when):
+    remember(home, "sql=1", now=NOW)
+    with closing(sqlite3.connect(file(home))) as connection, connection:
+        connection.execute("UPDATE history SET asked_at = ?", (when,))
+
+    [found] = history(home)
+
+    for place in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):
+        assert found.asked_at.astimezone(ZoneInfo(place))
 
 
 # --- the file --------------------------------------------------------------------------------

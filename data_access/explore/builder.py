@@ -17,6 +17,7 @@ from data_access.explore.question import (
     NAME_CHARS_MAX,
     OPERATORS,
     WITHOUT_VALUE,
+    is_name,
     key_of,
     listed,
 )
@@ -90,7 +91,8 @@ def text(value: str) -> str:
 
 
 def _column_name(name: str) -> str:
-    return key_of(name) or name
+    key = key_of(name)
+    return key if key and is_name(key) else name
 
 
 def _reading(question: Question, name: str) -> str:
@@ -230,10 +232,10 @@ def _instant(one: Condition) -> str:
     """Return an instant in UTC as the engine reads it."""
     try:
         moment = datetime.fromisoformat(one.value.strip())
-    except ValueError:
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise _no_value(one, "a time such as 2026-01-31 or 2026-01-31T09:00") from None
-    if moment.tzinfo is not None:
-        moment = moment.astimezone(UTC)
     return moment.replace(tzinfo=None).isoformat(" ", "milliseconds")
 
 

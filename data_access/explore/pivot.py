@@ -7,6 +7,7 @@ from typing import Final
 
 import polars as pl
 
+from data_access.explore.question import is_pattern
 from data_access.explore.refused import QueryRefused
 
 PIVOT_COLUMNS_MAX: Final = 50
@@ -47,7 +48,7 @@ def pivoted(
             "Group by these two alone.",
         )
     kept = _columns(frame, columns, value, most)
-    names = [EMPTY if one is None else str(one) for one in kept]
+    names = [EMPTY if one is None else _name(str(one)) for one in kept]
     wide = frame.select(pl.col(rows).unique(maintain_order=True))
     for one, name in zip(kept, _apart(names, rows), strict=True):
         of_one = frame.filter(pl.col(columns).eq_missing(pl.lit(one, frame.schema[columns])))
@@ -69,6 +70,10 @@ def _columns(frame: pl.DataFrame, columns: str, value: str, most: int) -> list[o
     if frame.schema[columns] == pl.String:  # the largest first, as a legend has it
         return kept[columns].to_list()
     return kept[columns].sort(nulls_last=True).to_list()
+
+
+def _name(value: str) -> str:
+    return f"“{value}”" if is_pattern(value) else value
 
 
 def _apart(names: list[str], *taken: str) -> list[str]:

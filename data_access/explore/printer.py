@@ -15,7 +15,7 @@ from sqlglot import exp
 from data_access.explore import kinds
 from data_access.explore.nodes import SNIPPET_CHARS, only, refuse, refuse_node, snippet, where_of
 from data_access.explore.phrases import PRINTERS
-from data_access.explore.question import BUCKET_COLUMN, BUCKETS, HIDDEN, KEY_COLUMN
+from data_access.explore.question import BUCKET_COLUMN, BUCKETS, HIDDEN, KEY_COLUMN, is_name
 from data_access.explore.refused import QueryRefused
 from data_access.metadata import METADATA_COLUMN, is_key
 from data_access.schema import SCHEMAS
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-NAME_CHARS_MAX: Final = 200
 PRINTED_CHARS_MAX: Final = 500_000  # of one expression: some print a part of theirs twice
 KEYS_MAX: Final = 30
 TABLES_WORDS: Final = f"The tables are {', '.join(SCHEMAS)}."
@@ -71,7 +70,7 @@ class Printer:
                 refuse("A name was expected:", node)
             raise QueryRefused("A name was expected.", str(node)[:SNIPPET_CHARS])
         text = node.name
-        if not 0 < len(text) <= NAME_CHARS_MAX or '"' in text or text.startswith(HIDDEN):
+        if not is_name(text):
             refuse("This cannot be a name:", node, "Use letters, digits and underscores.")
         if not node.args.get("quoted") and not _PLAIN_NAME.fullmatch(text):
             refuse("This cannot be a name:", node, 'Put it in double quotes: "a name".')
@@ -218,7 +217,8 @@ class Printer:
         printed = self.expression(node)
         hidden = re.fullmatch(rf'(?:"[^"]*"\.)?"({KEY_COLUMN}|{BUCKET_COLUMN})(.*)"', printed)
         if hidden:
-            return f'{printed} AS "{hidden[2]}"'
+            name = hidden[2] if is_name(hidden[2]) else f"{METADATA_COLUMN}.{hidden[2]}"
+            return f'{printed} AS "{name}"'
         if isinstance(node, exp.Column) or not outermost:
             return printed
         return f'{printed} AS "{self._own_name(snippet(node))}"'

@@ -5,6 +5,7 @@ Either `sql`, or a table with what to count, group, filter and draw.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urlencode
@@ -65,6 +66,7 @@ NAME_CHARS_MAX: Final = 200
 VALUE_CHARS_MAX: Final = 1_000
 LIMIT_MAX: Final = 1_000_000
 LINK_CHARS_MAX: Final = 100_000
+_PATTERN: Final = re.compile(r"\*|\^.*\$", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -235,6 +237,17 @@ class _Reader:
             return min(int(value), most)
         self._refuse(name, value)
         return 0
+
+
+def is_pattern(name: str) -> bool:
+    """Tell whether the engine takes a name for a pattern of names."""
+    return _PATTERN.fullmatch(name) is not None
+
+
+def is_name(text: str) -> bool:
+    """Tell whether a column can be called that."""
+    is_hidden = text.startswith(HIDDEN)
+    return 0 < len(text) <= NAME_CHARS_MAX and not ('"' in text or is_hidden or is_pattern(text))
 
 
 def key_of(name: str) -> str | None:

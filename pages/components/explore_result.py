@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 SHOWN: Final = ("Chart", "Table", "Pivot")
 SHOWN_AS: Final = {"table": "Table", "pivot": "Pivot"}
 _AUTO: Final = "Automatic"
+UNGUARDED: Final = (
+    ":material/info: This system cannot keep a query's process from files and the network, as "
+    "Linux 5.13 and later can; what keeps it from them is the check of its SQL alone."
+)
 # why it was stopped -> the key of telemetry.toml that says so
 _KEYS: Final = {
     TIME: "limits.query_seconds",
@@ -362,6 +366,8 @@ def _details(view: View, question: Question, answer: Answer) -> None:
             st.code(answer.ran, language="sql", wrap_lines=True)
         with plan:
             st.caption(f"How the engine went about it, in {answer.seconds:.3f} s.")
+            if not answer.guarded:
+                st.caption(UNGUARDED)
             st.code(answer.plan, language=None, height=320)
         with files:
             _files(view, question, answer)
