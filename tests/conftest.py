@@ -6,6 +6,7 @@ import functools
 import gc
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import settings
 
 from ingest.loader import load
+from tests.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,10 +27,10 @@ for _name in ("DO_NOT_TRACK", "TELEMETRY", "TELEMETRY_ERRORS", "TELEMETRY_SALT",
 
 # how long an example takes says how busy the machine is, not whether the code is right;
 # and the same examples each time: a run must not fail by chance what passed before
-settings.register_profile("house", deadline=None, derandomize=True)
+settings.register_profile("house", deadline=None, derandomize=True, max_examples=examples(100))
 settings.load_profile("house")
 
-CASES = Path(__file__).parent / "cases"
+DATA = Path(__file__).parent / "data"
 
 
 def pytest_collection_finish() -> None:
@@ -49,6 +51,14 @@ def home(tmp_path: Path) -> Path:
     folder = tmp_path / "telemetry"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture(scope="session")
+def activity(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copy the real activity to where it may be prepared, once; nobody writes to it."""
+    place = tmp_path_factory.mktemp("real") / "activity.jsonl.gz"
+    shutil.copyfile(DATA / place.name, place)
+    return place
 
 
 @pytest.fixture

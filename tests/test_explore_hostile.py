@@ -24,6 +24,7 @@ from data_access.config import Limits
 from data_access.explore import QueryRefused, Question, ask, close
 from data_access.explore.checked import check
 from ingest.demo import write_demo
+from tests.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -661,7 +662,7 @@ TEXTS = st.text(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(TEXTS, TEXTS)
 def test_a_text_stays_a_text_and_a_name_a_name(text, name):
     """Whatever is inside the quotes ends up as value and name of one column, and nowhere else."""
@@ -679,7 +680,7 @@ def test_a_text_stays_a_text_and_a_name_a_name(text, name):
     assert frame.collect().to_dicts() == [{name: text, "event_name": "a"}]
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(st.sampled_from(WORDS), max_size=25).map(" ".join))
 def test_no_heap_of_words_makes_the_check_stumble(sql):
     with contextlib.suppress(QueryRefused):

@@ -17,6 +17,7 @@ from data_access import scan
 from ingest.loader import replay_log
 from ingest.vocabulary import read_row
 from ingest.writer import Quarantined, parse_line, to_line
+from tests.examples import examples
 from tests.lines import event
 
 LINE = st.one_of(
@@ -37,7 +38,7 @@ def ours(number: int) -> bytes:
     return to_line(row)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(line=LINE)
 def test_a_line_is_rows_or_a_reason_and_never_an_exception(line):
     parsed = parse_line(line, file="log/x.jsonl", number=0, event_id=lambda: "e1")

@@ -15,6 +15,7 @@ from data_access.metrics.active_users import active_users, active_users_hourly
 from data_access.metrics.common import MetricError
 from data_access.metrics.registry import METRICS
 from data_access.window import Window, WindowError
+from tests.examples import examples
 
 THREE_DAYS = window("2026-01-01", "2026-01-04")
 
@@ -180,7 +181,7 @@ activity = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     rows=activity, days=st.sampled_from([1, 2, 7, 30]), zone=st.sampled_from(["UTC", "Asia/Tokyo"])
 )

@@ -28,6 +28,7 @@ from data_access.metrics.common import (
     weighted,
     weighted_quantile,
 )
+from tests.examples import examples
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,7 @@ def test_users_are_sums_of_their_smallest_weights():
     assert by_channel.rows() == [("server", 4.0), ("web", 2.0)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     rows=st.lists(st.tuples(st.integers(0, 20), st.integers(1, 5)), min_size=1, max_size=12),
     q=st.sampled_from([0.0, 0.25, 0.5, 0.9, 1.0]),

@@ -21,6 +21,7 @@ from data_access.metrics.funnel import (
     funnel_trend,
     funnel_users,
 )
+from tests.examples import examples
 
 MONTH = window("2026-01-01", "2026-02-01")
 START = instant("2026-01-01")
@@ -675,7 +676,7 @@ def by_hand(
 
 
 @pytest.mark.slow
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @given(
     rows=st.lists(
         st.tuples(
@@ -752,7 +753,7 @@ def optional_by_hand(
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     rows=st.lists(
         st.tuples(st.integers(0, 9), st.sampled_from("uv"), st.sampled_from("ABCD")), max_size=16

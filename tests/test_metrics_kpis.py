@@ -17,6 +17,7 @@ from polars.testing import assert_frame_equal
 from data_access.metrics.kpis import kpis
 from data_access.window import Window
 from ingest.vocabulary import ACTIVE_EVENTS
+from tests.examples import examples
 
 FEBRUARY = window("2026-02-01", "2026-03-01")
 PAID, CANCELED = "paid_subscription_started", "paid_subscription_canceled"
@@ -301,7 +302,7 @@ def second_opinion(  # noqa: C901, PLR0912 - the definitions read once, from top
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(
     rows=st.lists(
         st.tuples(

@@ -22,6 +22,7 @@ from data_access.metrics.latency import (
     slowest,
 )
 from data_access.window import WindowError
+from tests.examples import examples
 
 THREE_DAYS = window("2026-01-01", "2026-01-04")
 
@@ -138,7 +139,7 @@ def test_one_sampled_operation_does_not_change_its_neighbour():
     assert together.filter(pl.col("operation_name") == "sampled")["traces"].item() == 21
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(
     rows=st.lists(
         st.tuples(

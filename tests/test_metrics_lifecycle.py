@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from data_access.metrics.common import MetricError
 from data_access.metrics.lifecycle import lifecycle, lifecycle_users
+from tests.examples import examples
 
 if TYPE_CHECKING:
     from data_access.window import Window
@@ -117,7 +118,7 @@ activity = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     rows=activity,
     every=st.sampled_from(["1d", "1w", "1mo"]),

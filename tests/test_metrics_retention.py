@@ -19,6 +19,7 @@ from data_access.metrics.retention import (
     retention_users,
 )
 from data_access.window import Window
+from tests.examples import examples
 
 DAYS = window("2026-01-01", "2026-01-04")
 
@@ -332,7 +333,7 @@ activity = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     rows=activity,
     every=st.sampled_from(["1d", "1w"]),

@@ -30,8 +30,8 @@ WINDOWS = [
 
 
 @pytest.fixture(scope="module")
-def events(tmp_path_factory) -> pl.LazyFrame:
-    return _scanned(tmp_path_factory, "activity.jsonl.gz")
+def events(activity: Path) -> pl.LazyFrame:
+    return scan("events", activity)
 
 
 def _scanned(tmp_path_factory, name: str) -> pl.LazyFrame:

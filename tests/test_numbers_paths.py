@@ -29,10 +29,8 @@ WINDOWS = [
 
 
 @pytest.fixture(scope="module")
-def events(tmp_path_factory: pytest.TempPathFactory) -> pl.LazyFrame:
-    place = tmp_path_factory.mktemp("real") / "activity.jsonl.gz"
-    place.write_bytes(ACTIVITY.read_bytes())
-    return scan("events", place)
+def events(activity: Path) -> pl.LazyFrame:
+    return scan("events", activity)
 
 
 @pytest.fixture(scope="module")

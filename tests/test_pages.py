@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import gc
+import json
+import shutil
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from data_access.metrics import METRICS
+from ingest.loader import load
 from ingest.team import save_segment
 from pages.components import home as homes
 from pages.components import menu
@@ -92,14 +94,31 @@ def in_the_extension(name: str, day: int, who: dict[str, Any]) -> list[dict[str,
 
 
 @pytest.fixture(autouse=True)
-def fresh_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    st.cache_data.clear()
+def nothing_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["pytest"])
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pages")
+    lines = folder / "lines.jsonl"
+    lines.write_text("".join(f"{json.dumps(row)}\n" for row in a_beta()))
+    home = folder / "telemetry"
+    home.mkdir()
+    load(lines, home)
+    return home
+
+
 @pytest.fixture
-def full(home: Path, load_lines: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Path:
-    load_lines(*a_beta())
+def full(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Show the home these tests share, and what was computed of it; none writes into it."""
+    monkeypatch.setenv("TELEMETRY_HOME", str(written))
+
+
+@pytest.fixture
+def own(written: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Show a copy of that home, to write into."""
+    shutil.copytree(written, home, dirs_exist_ok=True)
     monkeypatch.setenv("TELEMETRY_HOME", str(home))
     return home
 
@@ -116,7 +135,7 @@ def run(page: str, **query: str | list[str]) -> AppTest:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_with_data_fails_nowhere_and_has_numbers(full: Path, page: str):
+def test_a_page_with_data_fails_nowhere_and_has_numbers(full: None, page: str):
     app = run(page)
 
     assert not app.error, [one.value for one in app.error]
@@ -193,7 +212,7 @@ def test_names_full_of_markup_break_no_page_and_are_never_markup(
     assert "<script>" not in words(app).replace("\\<script\\>", "")
 
 
-def test_two_days_in_a_link_are_its_span(full: Path):
+def test_two_days_in_a_link_are_its_span(full: None):
     days = {name: at(ago)[:10] for name, ago in (("from", 5), ("to", 3))}
 
     app = run("overview", **days)
@@ -204,7 +223,7 @@ def test_two_days_in_a_link_are_its_span(full: Path):
 
 
 @pytest.mark.parametrize("page", ["overview", "errors"])
-def test_a_deep_link_opens_with_its_filters(full: Path, page: str):
+def test_a_deep_link_opens_with_its_filters(full: None, page: str):
     app = run(page, span="7d", tier=["paid", "free"], compare="false")
 
     assert app.multiselect(key="tier").value == ["paid", "free"]
@@ -214,7 +233,7 @@ def test_a_deep_link_opens_with_its_filters(full: Path, page: str):
     assert all(not one.delta for one in app.metric)
 
 
-def test_days_before_the_first_data_are_nothing_to_compare_with(full: Path):
+def test_days_before_the_first_data_are_nothing_to_compare_with(full: None):
     app = run("overview")
 
     said = words(app)
@@ -224,7 +243,7 @@ def test_days_before_the_first_data_are_nothing_to_compare_with(full: Path):
     assert "Nothing to compare" in said
 
 
-def test_a_period_before_that_the_data_covers_in_part_says_so(full: Path):
+def test_a_period_before_that_the_data_covers_in_part_says_so(full: None):
     app = run("overview", span="7d")
     assert "compared with" in words(app)
     assert "the data begins on" not in words(app)
@@ -236,8 +255,8 @@ def test_a_period_before_that_the_data_covers_in_part_says_so(full: Path):
     assert "(the data begins on" in words(run("overview", span="custom", **days))
 
 
-def test_a_segment_and_a_property_are_filters_like_any_other(full: Path):
-    save_segment(full, "internal", users=["u0"])
+def test_a_segment_and_a_property_are_filters_like_any_other(own: Path):
+    save_segment(own, "internal", users=["u0"])
 
     app = run("overview", segment="not internal", where=["ide:none"])
     assert app.multiselect(key="segment").value == ["not internal"]
@@ -246,7 +265,7 @@ def test_a_segment_and_a_property_are_filters_like_any_other(full: Path):
     assert "property ide:none; segment not internal" in words(app).replace("\\", "")
 
 
-def test_a_segment_nobody_saved_is_ignored_with_a_note(full: Path):
+def test_a_segment_nobody_saved_is_ignored_with_a_note(full: None):
     app = run("overview", segment="gone")
 
     assert not app.error
@@ -254,7 +273,7 @@ def test_a_segment_nobody_saved_is_ignored_with_a_note(full: Path):
     assert app.multiselect(key="segment").value == []
 
 
-def test_a_hostile_link_is_ignored_with_a_note(full: Path):
+def test_a_hostile_link_is_ignored_with_a_note(full: None):
     app = run("overview", span="evil", tier="<b>root</b>", live="banana", foo="1")
 
     said = words(app)
@@ -263,7 +282,7 @@ def test_a_hostile_link_is_ignored_with_a_note(full: Path):
         assert part in said
 
 
-def test_reset_takes_every_filter_back(full: Path):
+def test_reset_takes_every_filter_back(full: None):
     app = run("overview", span="7d", tier="paid", complete="false", live="true")
 
     next(one for one in app.button if one.label == "Reset").click().run()
@@ -274,7 +293,7 @@ def test_reset_takes_every_filter_back(full: Path):
     assert app.toggle(key="live").value is False
 
 
-def test_reset_takes_back_a_page_s_own_choices_and_the_opened_list(full: Path):
+def test_reset_takes_back_a_page_s_own_choices_and_the_opened_list(full: None):
     day = (NOW - timedelta(days=3)).date().isoformat()
     app = run("overview", who=f"active-people:{day}", **{"overview.by": "tier"})
     assert "were active on" in words(app)
@@ -299,7 +318,7 @@ def test_old_data_moves_the_span_and_says_so(
     assert "28 days to 1 May 2020" in said
 
 
-def test_a_chosen_group_opens_down_to_its_trace(full: Path):
+def test_a_chosen_group_opens_down_to_its_trace(full: None):
     app = run("errors")
     box = next(one for one in app.selectbox if one.label == "Group of errors")
     assert len(box.options) == 1  # twenty-one messages that differ in a number are one group
@@ -313,7 +332,7 @@ def test_a_chosen_group_opens_down_to_its_trace(full: Path):
 
 @pytest.mark.parametrize("page", SOME_OR_ALL)
 def test_a_metric_that_fails_takes_its_own_cells_with_it_and_nothing_else(
-    full: Path, monkeypatch: pytest.MonkeyPatch, page: str
+    own: Path, monkeypatch: pytest.MonkeyPatch, page: str
 ):
     broken = {
         "overview": "movers",
@@ -362,7 +381,7 @@ def test_the_path_on_the_command_line_beats_the_environment(monkeypatch: pytest.
     assert homes.chosen() == "telemetry"
 
 
-def test_a_link_opens_the_people_behind_a_mark(full: Path):
+def test_a_link_opens_the_people_behind_a_mark(full: None):
     day = (NOW - timedelta(days=3)).date().isoformat()
 
     app = run("overview", who=f"active-people:{day}")
@@ -373,7 +392,7 @@ def test_a_link_opens_the_people_behind_a_mark(full: Path):
 
 
 @pytest.mark.parametrize("token", ["2020-01-01", "<script>", "active-people"])
-def test_a_mark_that_is_not_in_the_picture_is_said_and_breaks_nothing(full: Path, token: str):
+def test_a_mark_that_is_not_in_the_picture_is_said_and_breaks_nothing(full: None, token: str):
     app = run("overview", who=f"active-people:{token}")
 
     assert not app.error
@@ -385,10 +404,10 @@ def test_a_mark_that_is_not_in_the_picture_is_said_and_breaks_nothing(full: Path
     [("overview", "Active people"), ("errors", "Errors"), ("latency", "p95")],
 )
 def test_a_number_can_be_broken_down_and_small_groups_are_kept_together(
-    full: Path, page: str, title: str
+    own: Path, page: str, title: str
 ):
     few = run(page, **{f"{page}.by": "tier"})
-    (full / "telemetry.toml").write_text('small_groups = "show"')
+    (own / "telemetry.toml").write_text('small_groups = "show"')
     shown = run(page, **{f"{page}.by": "tier"})
 
     assert f"{title} by tier" in [one.value for one in [*shown.header, *shown.subheader]]
@@ -397,7 +416,7 @@ def test_a_number_can_be_broken_down_and_small_groups_are_kept_together(
     assert not shown.error
 
 
-def test_a_session_keeps_nothing_of_the_pictures_it_has_seen(full: Path):
+def test_a_session_keeps_nothing_of_the_pictures_it_has_seen(full: None):
     """Streamlit keeps every picture's callback; one that held a view would keep all its frames."""
     app = run("overview")
 

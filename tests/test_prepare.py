@@ -21,6 +21,7 @@ from ingest.salt import home_salt, read_salt
 from ingest.sampling import Sampling
 from ingest.vocabulary import METADATA, TABLES, parse_time, read_row
 from ingest.writer import to_line
+from tests.examples import examples
 from tests.said import NOON_S
 
 NOBODY = (None,) * 8
@@ -64,7 +65,7 @@ def read_back(row) -> list:
     return read_row(json.loads(to_line(row)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(name=ANY, who=WHO, result=ANY, took=ANY, metadata=MAPS, more=MAPS, timestamp=ANY)
 def test_an_events_line_reads_back_as_its_row(
     *, name, who, result, took, metadata, more, timestamp
@@ -78,7 +79,7 @@ def test_an_events_line_reads_back_as_its_row(
         assert (again.table, again.values) == ("events", row.values)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(name=ANY, who=WHO, took=ANY, success=ANY, count=ANY, metadata=MAPS, timestamp=ANY)
 def test_a_traces_line_reads_back_as_its_row(
     *, name, who, took, success, count, metadata, timestamp
@@ -92,7 +93,7 @@ def test_a_traces_line_reads_back_as_its_row(
         assert (again.table, again.values) == ("traces", row.values)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(kind=ANY, who=WHO, message=ANY, trace=ANY, severity=ANY, event=ANY, times=ANY, metadata=MAPS)
 def test_an_errors_line_reads_back_as_its_row(
     *, kind, who, message, trace, severity, event, times, metadata
@@ -113,7 +114,7 @@ USUAL = st.dictionaries(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(metadata=USUAL)
 def test_the_short_way_to_metadata_ends_where_the_long_one_does(metadata):
     made = preparer()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ingest.repeats import Repeats, Verdict
 from ingest.vocabulary import read_row
+from tests.examples import examples
 
 KEY = ("g1", "ada", "1.0")
 OTHER = ("g2", "ada", "1.0")
@@ -233,7 +234,7 @@ _STEPS = st.lists(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(_STEPS)
 def test_every_occurrence_comes_out_once_or_is_held_or_is_overflow(steps):
     repeats = Repeats(window_s=10.0, keys_max=3)

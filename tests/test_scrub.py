@@ -22,6 +22,7 @@ from ingest.scrub import is_plain_id, is_secret_key, properties, redact, stack, 
 from ingest.stack_hash import STACK_CHARS_MAX as STACK_CHARS_READ
 from ingest.stack_hash import explain, stack_hash
 from ingest.vocabulary import METADATA, MetadataKey
+from tests.examples import examples
 
 CASES = Path(__file__).parent / "cases"
 
@@ -989,7 +990,7 @@ ANYTHING = (
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(ANYTHING)
 def test_scrubbing_twice_equals_scrubbing_once(written: str) -> None:
     for once in (text(written), text(written, limit=20)):
@@ -1209,7 +1210,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(JSON)
 def test_redacting_any_value_twice_equals_once_and_json_can_say_it(value: object) -> None:
     once = redact(value)
@@ -1299,7 +1300,7 @@ def test_what_is_no_mapping_allows_nothing(allow: object) -> None:
 
 
 @given(st.dictionaries(st.sampled_from(sorted(METADATA)) | st.text(), JSON, max_size=6))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_metadata_of_any_kind_keeps_the_types_of_its_keys(metadata: dict) -> None:
     kinds = {"text": str, "number": int | float, "flag": bool}
 
@@ -1557,7 +1558,7 @@ def test_more_exceptions_than_fit_keep_both_ends() -> None:
     assert scrubbed.endswith("ZError: z is broken")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.lists(
         st.tuples(st.from_regex(r"[a-z_]{1,20}", fullmatch=True), st.integers(1, 9_999)),
