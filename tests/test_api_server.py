@@ -24,6 +24,7 @@ import data_access
 from data_access.api import endpoints
 from ingest import tokens
 from ingest.demo import write_demo
+from pages.server import files, plotly_js
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -203,8 +204,12 @@ def test_the_log_holds_no_token(address, token, log):
     assert token.rpartition("_")[2] not in log.read_text("utf-8")
 
 
-def test_under_a_base_path_the_api_is_there_too(home, tmp_path, token):
+def test_under_a_base_path_the_api_and_our_own_files_are_there_too(home, tmp_path, token):
     with serving(home, tmp_path / "log", base="notebook") as address:
+        script = get(f"{address}/{plotly_js.ADDRESS}")
+        assert script[0] == 200
+        assert script[1]["content-type"].startswith("text/javascript")
+        assert get(f"{address}/{files.ADDRESS}/token/rows.csv")[0] == 404
         assert get(f"{address}/healthz")[0] == 200
         status, _, body = get(f"{address}/api/telemetry/errors?limit=1&span=90d", token)
         assert status == 200

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from starlette.middleware import Middleware
 
 from pages.components import home
-from pages.server import files, plotly_js, start
+from pages.server import files, network, plotly_js, start
 from pages.server.api import ApiFirst
 from pages.server.bundles import Bundles
 from pages.server.door import Door
@@ -25,7 +25,8 @@ __all__ = ["middleware", "refuse_unsafe", "routes"]
 
 def routes() -> list[BaseRoute]:
     """Return the routes beside Streamlit's own, in the order they are tried."""
-    return [files.route(), plotly_js.route()]
+    base = network.base()
+    return [files.route(base), plotly_js.route(base)]
 
 
 def middleware() -> list[Middleware]:

@@ -30,15 +30,12 @@ class ApiFirst:
     """Middleware: the API's own paths go to the API, everything else to the pages."""
 
     def __init__(self, app: ASGIApp) -> None:
-        from streamlit import config  # noqa: PLC0415 - read when the server knows its options
-
-        base = str(config.get_option("server.baseUrlPath") or "").strip("/")
         self.app = app
         self.api = Api(
             home=home.chosen,
             check=check,
             of_pages=OF_PAGES,
-            prefix=f"/{base}" if base else "",
+            prefix=network.base(),
         )
         self.zipped = GZipMiddleware(self.api, minimum_size=SMALLEST_ZIPPED_BYTES)
 

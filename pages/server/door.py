@@ -17,7 +17,6 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Match
-from streamlit import config
 
 from data_access.api import refusal
 from pages.components import home
@@ -256,7 +255,7 @@ def _come_back(scope: Scope, visit: Visit, headers: MutableHeaders) -> None:
     """
     if not visit.policy.is_on or visit.policy.missing:
         return
-    base = _base()
+    base = network.base()
     if visit.path == LOGIN:
         path = cookies.local_path(_first(scope, b"referer"), visit.policy.origin)
         headers.append("set-cookie", cookies.remember(path, base) if path else cookies.forget(base))
@@ -314,15 +313,9 @@ def _first(scope: Scope, name: bytes) -> str:
     return network.header_values(scope).get(name, [""])[0]
 
 
-def _base() -> str:
-    """Return the path under which the app is served, "" for the root."""
-    base = str(config.get_option("server.baseUrlPath") or "").strip("/")
-    return f"/{base}" if base else ""
-
-
 def _below_base(path: str) -> str:
     """Return a path as Streamlit's routes name it: below the base path, without the first slash."""
-    return path.removeprefix(_base()).removeprefix("/")
+    return path.removeprefix(network.base()).removeprefix("/")
 
 
 def _is_below(path: str, parts: Sequence[str]) -> bool:

@@ -89,9 +89,9 @@ class Shelf:
 shelf: Final = Shelf()
 
 
-def route() -> Route:
-    """Return the route of the files."""
-    return Route(f"/{ADDRESS}/{{token}}/{{name}}", _send, methods=["GET"])
+def route(base: str = "") -> Route:
+    """Return the route of the files, below the path under which the app is served."""
+    return Route(f"{base}/{ADDRESS}/{{token}}/{{name}}", _send, methods=["GET"])
 
 
 async def _send(request: Request) -> Response:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from streamlit import config
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, MutableMapping
 
@@ -217,3 +219,9 @@ def routed(scope: Scope) -> str:
     root, path = str(scope.get("root_path", "")), str(scope["path"])
     below = path.removeprefix(root)
     return below if path.startswith(root) and below.startswith("/") else path
+
+
+def base() -> str:
+    """Return the path under which the app is served, "" for the root."""
+    said = str(config.get_option("server.baseUrlPath") or "").strip("/")
+    return f"/{said}" if said else ""

@@ -24,9 +24,9 @@ ADDRESS: Final = f"assets/plotly-{version('plotly')}.min.js"
 _A_YEAR: Final = "public, max-age=31536000, immutable"  # another version has another address
 
 
-def route() -> Route:
-    """Return the route of the script."""
-    return Route(f"/{ADDRESS}", _send, methods=["GET"])
+def route(base: str = "") -> Route:
+    """Return the route of the script, below the path under which the app is served."""
+    return Route(f"{base}/{ADDRESS}", _send, methods=["GET"])
 
 
 async def _send(_: Request) -> Response:
