@@ -9,10 +9,11 @@ from test_pages import (  # noqa: F401 - fixtures are found by name
     HOSTILE,
     a_beta,
     at,
-    fresh_cache,
-    full,
+    nothing_told,
+    own,
     run,
     words,
+    written,
 )
 
 from data_access import segments
@@ -41,7 +42,7 @@ def listed(app: AppTest) -> list[str]:
     return sorted(row[0] for row in table(app, "user_id_hash", "paying"))
 
 
-def test_everybody_is_listed_with_the_busiest_first(full: Path):  # noqa: F811
+def test_everybody_is_listed_with_the_busiest_first(own: Path):  # noqa: F811
     app = run("users")
 
     assert listed(app) == ["u0", "u1", "u2"]
@@ -50,7 +51,7 @@ def test_everybody_is_listed_with_the_busiest_first(full: Path):  # noqa: F811
     assert "3 people in this period (3 of them new, 2 paying)" in words(app)
 
 
-def test_a_search_by_the_beginning_of_a_hash_is_in_the_link(full: Path):  # noqa: F811
+def test_a_search_by_the_beginning_of_a_hash_is_in_the_link(own: Path):  # noqa: F811
     app = run("users", **{"users.find": "U1"})
 
     assert [row[0] for row in table(app, "user_id_hash", "paying")] == ["u1"]
@@ -58,7 +59,7 @@ def test_a_search_by_the_beginning_of_a_hash_is_in_the_link(full: Path):  # noqa
     assert "Nobody's hash begins so" in words(run("users", **{"users.find": "zzz"}))
 
 
-def test_a_person_in_the_link_has_a_page(full: Path):  # noqa: F811
+def test_a_person_in_the_link_has_a_page(own: Path):  # noqa: F811
     app = run("users", user="u2")
 
     said = words(app)
@@ -72,7 +73,7 @@ def test_a_person_in_the_link_has_a_page(full: Path):  # noqa: F811
     assert kinds == {"event", "error", "trace"}
 
 
-def test_a_persons_timeline_is_cut_by_kind_and_name_in_the_link(full: Path):  # noqa: F811
+def test_a_persons_timeline_is_cut_by_kind_and_name_in_the_link(own: Path):  # noqa: F811
     query = {"users.kinds": ["event"], "users.names": ["context_loaded"]}
     app = run("users", user="u2", **query)
 
@@ -94,7 +95,7 @@ def test_a_long_timeline_has_pages(home: Path, load_lines: Callable[..., Any], m
 
 
 @pytest.mark.parametrize("user", ["nobody", HOSTILE, "x" * 200])
-def test_a_hash_nobody_has_says_so_and_acts_as_no_markup(full: Path, user: str):  # noqa: F811
+def test_a_hash_nobody_has_says_so_and_acts_as_no_markup(own: Path, user: str):  # noqa: F811
     app = run("users", user=user)
 
     assert not app.error
@@ -118,7 +119,7 @@ def test_somebody_with_a_hostile_hash_is_listed_and_shown(
         assert "<script>" not in words(app).replace("\\<script\\>", "")
 
 
-def test_choosing_from_the_list_opens_a_page_and_everybody_leads_back(full: Path):  # noqa: F811
+def test_choosing_from_the_list_opens_a_page_and_everybody_leads_back(own: Path):  # noqa: F811
     app = run("users")
 
     app.selectbox(key="_user_pick").select("u1").run()
@@ -141,13 +142,13 @@ def saving(app: AppTest, name: str, by: int, people: tuple[str, ...] = ()) -> Ap
     return app.button(key="save-segment-now").click().run()
 
 
-def test_the_list_some_of_it_or_the_filters_are_saved_as_a_segment(full: Path):  # noqa: F811
+def test_the_list_some_of_it_or_the_filters_are_saved_as_a_segment(own: Path):  # noqa: F811
     app = run("users", tier=["paid", "enterprise"])
     saving(app, "list", 1)
     saving(app, "some", 2, ("u2",))
     saving(app, "filters", 0)
 
-    saved = segments(full)
+    saved = segments(own)
     assert saved["list"].users == ("u1", "u2")
     assert saved["some"].users == ("u2",)
     assert saved["filters"].query == "tier=enterprise&tier=paid"
@@ -157,18 +158,18 @@ def test_the_list_some_of_it_or_the_filters_are_saved_as_a_segment(full: Path): 
     assert "not filters" in app.multiselect(key="segment").options
 
 
-def test_a_segment_that_cannot_be_kept_says_why(full: Path):  # noqa: F811
+def test_a_segment_that_cannot_be_kept_says_why(own: Path):  # noqa: F811
     app = run("users")
     saving(app, "", 1)
     assert "needs a name" in app.toast[0].value
 
     saving(app, "all", 0)
     assert "No filter is set" in app.toast[0].value
-    assert segments(full) == {}
+    assert segments(own) == {}
 
 
-def test_a_segment_is_chosen_left_out_and_removed_from_the_page(full: Path):  # noqa: F811
-    save_segment(full, "team", users=["u0"])
+def test_a_segment_is_chosen_left_out_and_removed_from_the_page(own: Path):  # noqa: F811
+    save_segment(own, "team", users=["u0"])
     app = run("users")
 
     app.button(key="not-segment").click().run()
@@ -180,21 +181,21 @@ def test_a_segment_is_chosen_left_out_and_removed_from_the_page(full: Path):  # 
     app.button(key="remove-segment").click().run()
     assert not app.error
     assert app.multiselect(key="segment").value == []
-    assert segments(full) == {}
+    assert segments(own) == {}
     assert "None is saved yet" in words(app)
 
 
-def test_a_hostile_segment_name_is_inert(full: Path):  # noqa: F811
-    save_segment(full, HOSTILE[:60], users=["u0"])
+def test_a_hostile_segment_name_is_inert(own: Path):  # noqa: F811
+    save_segment(own, HOSTILE[:60], users=["u0"])
 
-    app = run("users", segment=next(iter(segments(full))))
+    app = run("users", segment=next(iter(segments(own))))
     assert not app.error
     assert "<script>" not in words(app).replace("\\<script\\>", "")
 
 
-def test_lists_of_people_are_closed_where_the_team_says_so(full: Path):  # noqa: F811
-    (full / "telemetry.toml").write_text("people_lists = false\n")
-    save_segment(full, "team", users=["u0"])
+def test_lists_of_people_are_closed_where_the_team_says_so(own: Path):  # noqa: F811
+    (own / "telemetry.toml").write_text("people_lists = false\n")
+    save_segment(own, "team", users=["u0"])
 
     for query in ({}, {"user": "u1"}, {"users.find": "u"}):
         app = run("users", **query)
@@ -204,18 +205,18 @@ def test_lists_of_people_are_closed_where_the_team_says_so(full: Path):  # noqa:
         assert [row[0] for row in table(app, "name", "people")] == ["team"]
 
 
-def test_where_lists_are_closed_the_filters_can_still_be_saved(full: Path):  # noqa: F811
-    (full / "telemetry.toml").write_text("people_lists = false\n")
+def test_where_lists_are_closed_the_filters_can_still_be_saved(own: Path):  # noqa: F811
+    (own / "telemetry.toml").write_text("people_lists = false\n")
     app = run("users", tier="paid")
 
     saving(app, "payers", 0)
     assert app.radio(key="_segment_who").options == [
         "Whoever matches the filters, asked anew each time"
     ]
-    assert segments(full)["payers"].query == "tier=paid"
+    assert segments(own)["payers"].query == "tier=paid"
 
 
-def test_a_bar_of_days_leads_to_its_people(full: Path):  # noqa: F811
+def test_a_bar_of_days_leads_to_its_people(own: Path):  # noqa: F811
     app = run("users", who="how-often-they-come:21")
 
     assert not app.error
