@@ -37,7 +37,7 @@ __all__ = ["Link", "LinkError", "Request", "near", "read_link"]
 EVERY: Final = {"day": "1d", "week": "1w", "month": "1mo"}
 COHORTS: Final = {"first-time": "first", "recurring": "recurring"}
 CLOCKS: Final = {"calendar": "calendar", "own-clock": "rolling"}
-RETENTION_DAYS: Final = {"1d": 28, "1w": 84, "1mo": 365}  # the page shows at least so many
+RETENTION_DAYS: Final = {"1d": 28, "1w": 84, "1mo": 365}  # at least, when there is data
 TREND_DAYS: Final = 84
 TO_PAID: Final = (
     *("session_started", "context_created", "context_loaded"),
@@ -50,7 +50,8 @@ LIMITS: Final[dict[str, str | None]] = {
 TREND_WITHIN: Final = "30d"
 ITEMS: Final = {"event": "event_name", "event or tool": "tool_or_event", "tool": "tool_name"}
 BY_ID: Final = "session id"
-WAY: Final = {"depth": 4, "top": 8}
+WAY_DEPTH: Final = 4  # longer ways are hardly ever the same
+WAYS: Final = 8
 EXPERIMENT: Final = {"goals": ("paid_subscription_started",), "values": ("events", "sessions")}
 _TRUTH: Final = {"true": True, "false": False}
 _SWITCHES: Final = ("compare", "complete", "live")
@@ -61,7 +62,7 @@ _OF_A_PAGE: Final[tuple[str, ...]] = (
 )  # in the link without the page's name
 # further words of a link that no number depends on
 _SILENT: Final = ("who", "embed", "embed_options")
-_BETWEEN: Final = re.compile(r"(.*\S)\s+between\s+(\d{1,2})\s+and\s+(\d{1,2})", re.DOTALL)
+BETWEEN: Final = re.compile(r"(.*\S)\s+between\s+(\d{1,2})\s+and\s+(\d{1,2})", re.DOTALL)
 
 
 class LinkError(ValueError):
@@ -287,7 +288,7 @@ def _journeys(name: str, chosen: dict[str, Any]) -> dict[str, Any]:
         del found["gap"]
         found["by"] = "session_id"
     if name.startswith("journey"):  # ways to the goal are short, whatever is drawn above
-        return found | WAY
+        return found | {"depth": WAY_DEPTH, "top": WAYS}
     return {"depth": 5, "most": 6} | found
 
 
@@ -318,7 +319,7 @@ def _funnel(
 
 
 def _exclusion(said: str, required: Sequence[int]) -> tuple[str, int, int]:
-    narrowed = _BETWEEN.fullmatch(said.strip())
+    narrowed = BETWEEN.fullmatch(said.strip())
     if not narrowed:
         return said, required[0], required[-1]
     after, before = int(narrowed[2]) - 1, int(narrowed[3]) - 1

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import polars as pl
 
-from data_access.pipeline import COUNTERS, GAUGES, INSTANT, LOSSES, Pipeline
+from data_access.pipeline import COUNTERS, GAUGES, LOSSES, Pipeline
+from data_access.schema import TIME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -130,10 +131,10 @@ def pipeline_totals(state: Pipeline, window: Window) -> pl.DataFrame:
         pl.lit(_whole_sum(state.files["waiting_lines"]), pl.Int64).alias("waiting_lines"),
         pl.lit(_whole_sum(state.files["waiting_bytes"]), pl.Int64).alias("waiting_bytes"),
         pl.lit(_rows_stored(state), pl.Int64).alias("rows"),
-        pl.lit(state.files["last_written"].max(), INSTANT).alias("last_written"),
+        pl.lit(state.files["last_written"].max(), TIME).alias("last_written"),
         pl.lit(len(refused), pl.Int64).alias("not_storing"),
         pl.lit(refused[-1] if len(refused) else None, pl.String).alias("storing"),
-        pl.lit(state.reports["at"].max(), INSTANT).alias("last_report"),
+        pl.lit(state.reports["at"].max(), TIME).alias("last_report"),
         pl.lit(state.skipped, pl.Int64).alias("skipped"),
         pl.lit(state.kind, pl.String).alias("kind"),
         pl.lit(" ".join(state.troubles) or None, pl.String).alias("trouble"),
@@ -237,7 +238,7 @@ def pipeline_reasons(state: Pipeline, window: Window) -> pl.DataFrame:
         for name, words in LOSSES.items()
     ]
     schema = {"reason": pl.String, "records": pl.Int64, "meaning": pl.String}
-    schema |= {"what_to_do": pl.String, "last_at": INSTANT}  # type: ignore[dict-item]
+    schema |= {"what_to_do": pl.String, "last_at": TIME}  # type: ignore[dict-item]
     frame = pl.DataFrame([row for row in rows if row[1]], schema, orient="row")
     return frame.sort("records", "reason", descending=[True, False])
 

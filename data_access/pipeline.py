@@ -18,6 +18,7 @@ import polars as pl
 
 from data_access import database
 from data_access.home import Home, open_home
+from data_access.schema import TIME
 from ingest.vocabulary import (
     INBOX_FOLDER,
     LOG_FOLDER,
@@ -101,9 +102,8 @@ _MEND: Final = (
 )
 _MEND_ELSE: Final = "Mend the line where it is written, and load the file again."
 
-INSTANT: Final = pl.Datetime("ms", "UTC")
 _REPORTS: Final[dict[str, Any]] = (
-    {"writer": pl.String, "at": INSTANT, "started_at": INSTANT}
+    {"writer": pl.String, "at": TIME, "started_at": TIME}
     | {"channel": pl.String, "release": pl.String}
     | dict.fromkeys((*COUNTERS, *GAUGES, *LOSSES), pl.Int64)
     | {"storing": pl.String, "problems": pl.String}
@@ -115,21 +115,21 @@ _FILES: Final[dict[str, Any]] = {
     "stored_bytes": pl.Int64,
     "waiting_bytes": pl.Int64,
     "waiting_lines": pl.Int64,
-    "last_written": INSTANT,
+    "last_written": TIME,
 }
 _STORED: Final[dict[str, Any]] = {
     "table": pl.String,
     "rows": pl.Int64,
-    "oldest": INSTANT,
-    "newest": INSTANT,
-    "last_stored": INSTANT,
+    "oldest": TIME,
+    "newest": TIME,
+    "last_stored": TIME,
 }
 _LINES: Final[dict[str, Any]] = {
     "file": pl.String,
     "line": pl.Int64,
     "reason": pl.String,
     "text": pl.String,
-    "put_aside": INSTANT,
+    "put_aside": TIME,
 }
 _REASONS: Final[dict[str, Any]] = {
     "reason": pl.String,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from data_access.links import EVERY
 from pages.components import feature_cells, feature_words, feature_worth, options
 from pages.components.head import head, reading, section
 from pages.components.headline import headline
@@ -19,7 +20,7 @@ headline(view, lambda: feature_words.numbers(view))
 with st.container(horizontal=True, vertical_alignment="bottom"):
     choices = feature_cells.Choices(
         split=options.breakdown(PAGE, view),
-        every=options.pills(PAGE, "every", "Over time by", list(feature_cells.EVERY), "week"),
+        every=options.pills(PAGE, "every", "Over time by", list(EVERY), "week"),
         everything=options.switch(PAGE, "all", "Combine all features, not tools alone"),
     )
 

@@ -6,6 +6,7 @@ from functools import partial
 
 import streamlit as st
 
+from data_access.links import WAY_DEPTH, WAYS
 from pages.components import journey_charts, journeys, text
 from pages.components.cell import ask, cell
 from pages.components.head import head, reading
@@ -82,7 +83,7 @@ for place, converted, title, empty in (
         cell(
             view,
             title,
-            ask("journeys", **choice.way, top=journeys.WAYS),
+            ask("journeys", **choice.way, top=WAYS),
             partial(journeys.ways, converted=converted),
             subtitle=partial(journeys.way_people, converted=converted),
             alt=partial(journeys.ways_said, converted=converted),
@@ -99,7 +100,7 @@ cell(
     lambda data: journey_charts.compared(
         journeys.most_telling(data), converted="those who reached the goal", others="the others"
     ),
-    subtitle=f"Share of each group with this among their first {journeys.WAY_DEPTH} steps, where "
+    subtitle=f"Share of each group with this among their first {WAY_DEPTH} steps, where "
     "chance alone would rarely make such a difference (p below 5 %)",
     alt=lambda data: f"Bars of {journeys.most_telling(data).height} steps, two per step.",
     empty="Nothing that chance could not explain. More people or a longer period would show more.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from data_access.links import TO_PAID
 from pages.components import (
     behind,
     charts,
@@ -25,7 +26,6 @@ view = everyone.of_stage("open-beta")
 weeks = view.at_least(84)
 open_day, open_week = view.open_from("1d"), weeks.open_from("1w")
 span = text.window(weeks.window, today=view.today)
-TO_PAID = ("session_started", "context_created", "context_loaded", "paid_subscription_started")
 
 head(view, "Does the open beta grow, and do people stay?", "Open-beta users.")
 stage_notes(everyone, "open-beta")

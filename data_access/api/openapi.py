@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from data_access.api import problem
 from data_access.api.query import PAGE
+from data_access.api.schemas import TEXT, WHOLE
 from data_access.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -38,17 +39,15 @@ _REFUSALS: Final = {
 
 
 _RATES: Final = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
-_WHOLE: Final = {"type": "integer"}
-_TEXT: Final = {"type": "string"}
 HEADERS: Final = {
-    "RateLimit-Limit": ("Requests this token may make in a minute.", _WHOLE),
-    "RateLimit-Remaining": ("How many of them are left.", _WHOLE),
-    "RateLimit-Reset": ("Seconds until all of them are there again.", _WHOLE),
-    "ETag": ("Send it back as If-None-Match to ask whether anything changed.", _TEXT),
-    "X-Rows": ("Rows in this file.", _WHOLE),
-    "X-Total-Rows": ("Rows there are.", _WHOLE),
+    "RateLimit-Limit": ("Requests this token may make in a minute.", WHOLE),
+    "RateLimit-Remaining": ("How many of them are left.", WHOLE),
+    "RateLimit-Reset": ("Seconds until all of them are there again.", WHOLE),
+    "ETag": ("Send it back as If-None-Match to ask whether anything changed.", TEXT),
+    "X-Rows": ("Rows in this file.", WHOLE),
+    "X-Total-Rows": ("Rows there are.", WHOLE),
     "X-Truncated": ("Whether limits.export_rows cut them.", {"type": "boolean"}),
-    "X-Query": ("The same question with its days written out.", _TEXT),
+    "X-Query": ("The same question with its days written out.", TEXT),
 }
 
 

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 from zoneinfo import available_timezones
 
 from data_access.api.problem import ALLOWED_MAX, Refused, bad_value, near, shown
+from data_access.api.schemas import DAY
 from data_access.filters import DIMENSIONS, SPANS, VALUE_CHARS_MAX, VALUES_MAX, is_property
 from data_access.window import known_timezone
 
@@ -101,7 +102,6 @@ def _is_pair(one: str) -> str | None:
     return None if is_property(one) else "key:value, such as ide:vscode"
 
 
-_DAY: Final = {"type": "string", "format": "date"}
 _SAYS: Final = {
     "tiers": "Keep these tiers.",
     "channels": "Keep these channels.",
@@ -130,8 +130,8 @@ def _dimension(field: str) -> Parameter:
 # the page's own query string: what every data endpoint takes
 PAGE: Final[tuple[Parameter, ...]] = (
     one_of("span", SPANS, "A relative span of days; `custom` goes with `from` and `to`."),
-    Parameter("from", "The first day, included; with `to`.", _DAY, _is_day),
-    Parameter("to", "The last day, included; with `from`.", _DAY, _is_day),
+    Parameter("from", "The first day, included; with `to`.", DAY, _is_day),
+    Parameter("to", "The last day, included; with `from`.", DAY, _is_day),
     Parameter(
         "until",
         "The instant that `span=24h`, or the last hours of a custom span, end with.",

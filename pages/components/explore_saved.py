@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from pages.components.view import View
 
 LISTED_MAX: Final = 25  # of the saved ones, of the latest; the search finds the others
-SCOPES: Final = {"Only me": "personal", "The team": "team"}
 LABEL_CHARS_MAX: Final = 160
 LINE_CHARS_MAX: Final = 84
 _ICONS: Final = {"personal": ":material/bookmark:", "team": ":material/group:"}
@@ -128,7 +127,7 @@ def _form(view: View, shown: Shown) -> None:
         st.text_input("What it is for", key="_x-save-words", max_chars=VIEW_WORDS_CHARS_MAX)
         st.radio(
             "For",
-            list(SCOPES),
+            list(team.SCOPES),
             index=0 if access.who() else 1,
             key="_x-save-scope",
             horizontal=True,
@@ -190,8 +189,8 @@ def _edit(view: View, one: SavedView) -> None:
         )
         st.radio(
             "For",
-            list(SCOPES),
-            index=list(SCOPES.values()).index(one.scope),
+            list(team.SCOPES),
+            index=list(team.SCOPES.values()).index(one.scope),
             key=f"{key}-scope",
             horizontal=True,
         )
@@ -226,7 +225,7 @@ def _save(home: str, query: str) -> None:
             page=menu.EXPLORE.address,
             query=query,
             who=access.who(),
-            scope=SCOPES[state["_x-save-scope"]],
+            scope=team.SCOPES[state["_x-save-scope"]],
             description=state["_x-save-words"],
         )
         _done(f"Saved “{text.escaped(state['_x-save-name'])}”.")
@@ -249,7 +248,7 @@ def _edited(home: str, one: SavedView, key: str) -> None:
             revision=one.revision,
             name=state[f"{key}-name"],
             description=state[f"{key}-words"],
-            scope=SCOPES[state[f"{key}-scope"]],
+            scope=team.SCOPES[state[f"{key}-scope"]],
             **team.asker(),
         )
         _done("Kept.")

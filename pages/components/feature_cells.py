@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
+from data_access.links import EVERY
 from pages.components import behind, charts, feature_people, features, pictures, text
 from pages.components.cell import Ask, ask, cell
 from pages.components.feature_charts import ROWS_MAX
@@ -14,7 +15,6 @@ from pages.components.feature_charts import ROWS_MAX
 if TYPE_CHECKING:
     from pages.components.view import View
 
-EVERY: Final = {"day": "1d", "week": "1w", "month": "1mo"}
 DAYS: Final = {"day": 28, "week": 56, "month": 180}  # at least, so that there is a course to see
 NOBODY: Final = (
     "Nobody used a feature in this period. A call of a tool or a context loaded fills this."

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 import streamlit as st
 
+from data_access.links import BETWEEN, EVERY, TO_PAID, TREND_WITHIN
 from data_access.metrics import compare_rates
 from data_access.metrics.common import MetricError
 from data_access.metrics.steps import names_of, step_of
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from pages.components.view import View
 
 PAGE: Final = "funnels"
-TO_PAID: Final = (
-    *("session_started", "context_created", "context_loaded"),
-    "paid_subscription_started",
-)
 ANY_TIME: Final = "any"
 # token in the link -> in words
 LIMITS: Final = {
@@ -39,11 +35,8 @@ LIMITS: Final = {
     "14d": "14 days",
     "30d": "30 days",
 }
-TREND_WITHIN: Final = "30d"
-EVERY: Final = {"day": "1d", "week": "1w", "month": "1mo"}
 SURE: Final = 0.05  # a difference less likely than this by chance is worth a sentence
 CONVERTED_MIN: Final = 10  # people, for a median to mean something
-_BETWEEN: Final = re.compile(r"(.*\S)\s+between\s+(\d{1,2})\s+and\s+(\d{1,2})", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +219,7 @@ def _exclusions(
     """Return who is left out, as the metrics take it; people count steps from 1."""
     found = []
     for one in asked:
-        narrowed = _BETWEEN.fullmatch(one.strip())
+        narrowed = BETWEEN.fullmatch(one.strip())
         event, after, before = (
             (narrowed[1], int(narrowed[2]) - 1, int(narrowed[3]) - 1)
             if narrowed

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 import streamlit as st
 
+from data_access.links import BY_ID, ITEMS, WAY_DEPTH, WAYS
 from pages.components import journey_charts, options, palette, pictures, text
 from pages.components.boundary import alone
 from pages.components.headline import Number
@@ -24,14 +25,10 @@ if TYPE_CHECKING:
 
 PAGE: Final = "journeys"
 ANY: Final = "any"
-BY_ID: Final = "session id"
 GAP_WORDS: Final = {"10m": "10 minutes", "30m": "30 minutes", "2h": "2 hours"}
 GAPS: Final = (*GAP_WORDS, BY_ID)
-ITEMS: Final = {"event": "event_name", "event or tool": "tool_or_event", "tool": "tool_name"}
 PAID: Final = "paid_subscription_started"
 SILENT_DAYS: Final = 14
-WAY_DEPTH: Final = 4  # longer ways are hardly ever the same
-WAYS: Final = 8
 GROUPS: Final = 6
 COMPARED: Final = 6
 BETWEEN: Final = " > "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 import streamlit as st
 
+from data_access.links import CLOCKS, COHORTS, EVERY, RETENTION_DAYS
 from data_access.metrics import compare_rates
 from data_access.metrics.common import MetricError
 from data_access.metrics.steps import step_of
@@ -23,11 +24,7 @@ if TYPE_CHECKING:
     from pages.components.cell import Data
     from pages.components.view import View
 
-EVERY: Final = {"day": "1d", "week": "1w", "month": "1mo"}
-DAYS: Final = {"1d": 28, "1w": 84, "1mo": 365}  # so many at least, when there is data
 FAR: Final = {"1d": 7, "1w": 4, "1mo": 3}  # the second number told: does the curve level off?
-KINDS: Final = {"first-time": "first", "recurring": "recurring"}
-CLOCKS: Final = {"calendar": "calendar", "own-clock": "rolling"}
 ANY: Final = "any event"
 RETURNS_MAX: Final = 100
 SURE: Final = 0.01  # a difference that chance makes more often is not told
@@ -103,7 +100,7 @@ def choose(page: str, view: View) -> tuple[Asked, str | None]:
             page,
             "cohort",
             "People",
-            list(KINDS),
+            list(COHORTS),
             "first-time",
             help="first-time: in the period of their first start event ever. "
             "recurring: in every period with one.",
@@ -127,7 +124,7 @@ def choose(page: str, view: View) -> tuple[Asked, str | None]:
             width=140,
         )
         split = options.breakdown(page, view)
-    return Asked(EVERY[every], KINDS[kind], start, back, later, times, CLOCKS[clock]), split
+    return Asked(EVERY[every], COHORTS[kind], start, back, later, times, CLOCKS[clock]), split
 
 
 def _event(page: str, name: str, label: str, names: Sequence[str]) -> str:
@@ -153,7 +150,7 @@ def _event(page: str, name: str, label: str, names: Sequence[str]) -> str:
 
 def enough(view: View, every: str) -> View:
     """Return a view of periods enough for a curve, no further back than the data goes."""
-    wide, first = view.at_least(DAYS[every]), view.facts.first_day
+    wide, first = view.at_least(RETENTION_DAYS[every]), view.facts.first_day
     if first is None or wide.window.start >= first or wide is view:
         return wide
     return view.at_least((view.window.end - min(first, view.window.start)).days)

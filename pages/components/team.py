@@ -6,7 +6,7 @@ It writes through `ingest.team` into the home on show, never into its telemetry.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import streamlit as st
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from datetime import date
 
     from pages.components.view import View
+
+
+SCOPES: Final = {"Only me": "personal", "The team": "team"}  # for whom a view is kept
 
 
 def save_segment(view: View, name: str, users: Sequence[str]) -> bool:

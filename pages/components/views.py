@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 QUICK_MAX: Final = 6  # views that are one click away; the others are two
 LISTED_MAX: Final = 60  # at once in the list; the rest is found by name
-SCOPES: Final = {"Only me": "personal", "The team": "team"}
 _OPENED: Final = "_opened_view"  # the view that is open, and its revision when it was opened
 _REMOVED: Final = "_removed_view"
 _FORM: Final = "_view_form"
@@ -265,7 +264,7 @@ def _edit(active: SavedView, here: Shown) -> None:
             st.radio(
                 "For",
                 list(_scopes()),
-                index=min(list(SCOPES.values()).index(active.scope), len(_scopes()) - 1),
+                index=min(list(team.SCOPES.values()).index(active.scope), len(_scopes()) - 1),
                 key=f"{key}-scope",
                 horizontal=True,
             )
@@ -326,7 +325,7 @@ def _new(here: Shown) -> None:
 
 def _scopes() -> dict[str, str]:
     """Return for whom the reader may save: what all see in their sidebar is not a viewer's."""
-    return SCOPES if access.may("write") else dict([next(iter(SCOPES.items()))])
+    return team.SCOPES if access.may("write") else dict([next(iter(team.SCOPES.items()))])
 
 
 def _about_scopes() -> str | None:
