@@ -180,8 +180,9 @@ def _clock(column: pl.Series) -> pl.Series:
 
 
 def _without_formulas(flat: pl.DataFrame) -> pl.DataFrame:
-    texts = [name for name, kind in flat.schema.items() if kind == pl.String]
-    return _neutral_names(flat.with_columns(neutral(pl.col(name)).alias(name) for name in texts))
+    # by name, not `pl.col`: a query may call a column "^x$", which is a pattern there
+    texts = [pl.selectors.by_name(name) for name, kind in flat.schema.items() if kind == pl.String]
+    return _neutral_names(flat.with_columns(neutral(text).name.keep() for text in texts))
 
 
 def _text_of(column: pl.Series, kind: pl.DataType) -> pl.Series:

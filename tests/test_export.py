@@ -156,6 +156,17 @@ def test_names_of_columns_and_texts_in_lists_and_structs_are_neutralised_too():
     assert row == ["x", "y", "a; '=1", '{"=k": "=v"}', "'=1"]
 
 
+@pytest.mark.parametrize("name", ["^x$", "^.*$", "*"])
+@pytest.mark.parametrize("ending", ["csv", "xlsx"])
+def test_a_column_whose_name_looks_like_a_pattern_is_neutralised_as_any_other(name, ending):
+    frame = pl.DataFrame({name: ["=1"], "x": ["=2"], "n": [3]})
+
+    assert cells(export.to_bytes(frame, ending), ending)[1] in (
+        ["'=1", "'=2", "3"],
+        ["'=1", "'=2", 3],
+    )
+
+
 def test_parquet_and_json_lines_hold_text_as_it_was():
     frame = pl.DataFrame({"=1": FORMULAS})
 
