@@ -11,9 +11,10 @@ import sys
 import tomllib
 import venv
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import nbformat
+import plotly.graph_objects as go
 import polars as pl
 import pytest
 from lines import event
@@ -28,6 +29,7 @@ from data_access.measures import MEASURES
 from data_access.metrics import METRICS
 from data_access.notebook.carried import carried, imports_of
 from data_access.notebook.literals import quoted
+from data_access.notebook.picture import plain_picture
 from data_access.pipeline import pipeline
 from ingest.loader import load
 
@@ -301,6 +303,16 @@ def test_no_text_from_the_data_makes_a_notebook_ask_another_server(beta):
     prose = "".join(cell.source for cell in book.cells if cell.cell_type == "markdown")
     assert prose.count("evil.org/x.png") == 3
     assert not re.search(r"(?<!\\)\[", prose)
+
+
+@pytest.mark.parametrize("frame", [pl.DataFrame({"n": [1.5]}), pl.DataFrame({"n": [None]})])
+def test_a_plain_picture_is_drawn_of_no_rows_too(frame):
+    source = plain_picture([notebook.Part("a", "kpis", frame.cast(pl.Float64))], ["rows"])
+
+    for rows, drawn in ((frame, 1), (frame.clear(), 0)):
+        space: dict[str, Any] = {"go": go, "rows": rows}
+        exec(source, space)  # noqa: S102 - our own source, as a notebook runs it
+        assert len(space["figure"].data[0].y) == drawn
 
 
 def test_every_metric_can_be_read_and_run_outside_its_module(monkeypatch):

@@ -125,6 +125,69 @@ def test_a_grid_is_dealt_from_three_columns():
     assert (list(figure.data[0].x), list(figure.data[0].y)) == (["free", "paid"], ["a", "b"])
 
 
+def test_a_grid_is_found_in_the_order_of_its_labels_as_logarithms_and_as_pairs_both_ways():
+    tiers = go.Figure()
+    tiers.add_heatmap(z=[[0.2, 0.1], [0.4, 0.3]], x=[0, 1], y=[0, 1])
+    tiers.update_xaxes(tickvals=[0, 1], ticktext=["paid", "free"])
+    logs = go.Figure()
+    logs.add_heatmap(z=[[1.0, 2.0], [0.0, None]], x=["free", "paid"], y=[0, 1])
+    pairs = go.Figure()
+    pairs.add_heatmap(z=[[None, 0.5, 0.2], [0.5, None, 0.1], [0.2, 0.1, None]], x=[0, 1, 2])
+    matrix = MATRIX.with_columns(share=pl.Series([0.1, 0.2, 0.3, 0.4]))
+    counts = MATRIX.with_columns(share=pl.Series([10.0, 100.0, 1.0, 0.0]))
+    two = pl.DataFrame({"f": ["a", "a", "b"], "g": ["b", "c", "c"], "share": [0.5, 0.2, 0.1]})
+
+    for drawn, frame, across in (
+        (tiers, matrix, ["paid", "free"]),
+        (logs, counts, ["free", "paid"]),
+        (pairs, two, ["a", "b", "c"]),
+    ):
+        figure = again(drawn, frame)
+        assert figure is not None
+        assert list(figure.data[0].x) == across
+        assert [list(row) for row in figure.data[0].z] == [list(row) for row in drawn.data[0].z]
+
+
+def test_bars_of_a_range_are_in_its_middle_and_as_wide():
+    ranges = pl.DataFrame({"ms_from": [1.0, 4.0], "ms_to": [4.0, 16.0], "traces": [3.0, 5.0]})
+    drawn = go.Figure()
+    drawn.add_bar(x=[2.0, 8.0], y=[3.0, 5.0], width=[3 * 0.94, 12 * 0.94])
+
+    figure = again(drawn, ranges)
+
+    assert figure is not None
+    assert arrays(figure) == arrays(drawn)
+    assert list(figure.data[0].width) == list(drawn.data[0].width)
+
+
+def test_words_of_the_picture_alone_are_those_that_tell_the_rows_apart():
+    ranges = pl.DataFrame({"from": [0, 1, 6], "to": [0, 5, 10], "searches": [4.0, 7.0, 2.0]})
+    drawn, other = go.Figure(), go.Figure()
+    drawn.add_bar(x=["none: 0", "1 to 5", "6 to 10"], y=[4.0, 7.0, 2.0])
+    other.add_bar(x=["few", "some", "many"], y=[4.0, 7.0, 2.0])
+
+    figure = again(drawn, ranges)
+
+    assert figure is not None
+    assert arrays(figure) == [(["0 to 0", "1 to 5", "6 to 10"], [4.0, 7.0, 2.0])]
+    assert again(other, ranges) is None, "these rows may be others with the same numbers"
+
+
+def test_bars_in_the_order_of_another_frame_are_found():
+    now = pl.DataFrame({"tier": ["free", "paid", "trial"], "users": [5.0, 6.0, 9.0]})
+    before = pl.DataFrame({"tier": ["free", "paid", "trial"], "users": [3.0, 2.0, 1.0]})
+    drawn = go.Figure()
+    drawn.add_bar(x=[9.0, 6.0, 5.0], y=["trial", "paid", "free"], orientation="h")
+    drawn.add_scatter(x=[1.0, 2.0, 3.0], y=["trial", "paid", "free"], mode="markers")
+    drawn.update_yaxes(range=[2.5, -0.5], autorange=False)
+
+    figure = again(drawn, now, before, befores=1)
+
+    assert figure is not None
+    assert arrays(figure) == arrays(drawn)
+    assert figure.layout.yaxis.autorange == "reversed"
+
+
 def test_what_is_found_nowhere_is_not_redrawn():
     drawn = go.Figure()
     drawn.add_bar(x=["free"], y=[123.456])

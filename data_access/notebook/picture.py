@@ -28,7 +28,8 @@ def plain_picture(parts: Sequence[Part], names: Sequence[str]) -> str:
         return "\n".join([*head, SHOW])
     if not keys or frame.height == 1:
         of = ", ".join(map(quoted, numbers))
-        body = [f"_names = [{of}]", f"figure.add_bar(x=_names, y={rows}.select(_names).row(0))"]
+        first = f"({rows}.select(_names).rows() or [()])[0]"  # where there is a row at all
+        body = [f"_names = [{of}]", f"figure.add_bar(x=_names, y={first})"]
         return "\n".join([*head, *body, SHOW])
     over = next((name for name in keys if frame.schema[name].is_temporal()), keys[0])
     groups = [name for name in keys if name != over and not frame.schema[name].is_temporal()]

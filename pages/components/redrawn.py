@@ -8,7 +8,7 @@ nowhere is not redrawn; a plain chart takes its place.
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final
 
 from data_access.notebook.literals import quoted
@@ -16,7 +16,16 @@ from data_access.notebook.picture import SHOW
 from data_access.notebook.story import variables
 from pages.components import palette
 from pages.components.redrawn_grid import grid
-from pages.components.redrawn_views import VIEW, View, cuts, is_list, listed, placed_in, views
+from pages.components.redrawn_views import (
+    VIEW,
+    View,
+    cuts,
+    is_list,
+    listed,
+    placed_in,
+    reordered,
+    views,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -95,7 +104,7 @@ def _drawn(
 ) -> list[str] | None:
     """Return the lines that draw a mark; none where it shows nothing; None where not found."""
     if trace.get("type") == "heatmap":
-        made = grid(trace, frames)
+        made = grid(trace, frames, _written_at(trace, layout))
         if made:
             labelled |= {_axis_of(trace, "x"), _axis_of(trace, "y")}
         return made
@@ -117,7 +126,19 @@ def _drawn(
         placed = placed_in(arrays, view, with_pairs=number < PAIRED_MAX)
         if placed is not None:
             return _lines(trace, [(view, *placed)])
-    return _of_two(trace, arrays, frames)
+    return _of_two(trace, arrays, frames) or _by_keys(trace, arrays, frames, name)
+
+
+def _by_keys(
+    trace: Mapping[str, Any], arrays: Mapping[str, list[Any]], frames: Sequence[View], name: str
+) -> list[str] | None:
+    """Return the lines of a mark whose words or order are the picture's own."""
+    further = chain(views(frames, name), reordered(frames))
+    for number, view in enumerate(islice(further, VIEWS_MAX)):
+        placed = placed_in(arrays, view, with_pairs=number < PAIRED_MAX, by_keys=True)
+        if placed is not None:
+            return _lines(trace, [(view, *placed)])
+    return None
 
 
 def _of_two(
@@ -171,6 +192,12 @@ def _labels(
         return None
     found = [words.get(int(one)) for one in values]
     return None if any(one is None for one in found) else found
+
+
+def _written_at(trace: Mapping[str, Any], layout: Mapping[str, Any]) -> list[Any]:
+    """Return what the axis across writes at every place of a grid, where it does."""
+    places = listed(trace["x"]) if is_list(trace.get("x")) else []
+    return (_labels(trace, layout, "x", places) if places else None) or []
 
 
 def _lines(
@@ -243,6 +270,9 @@ def _layout(layout: Mapping[str, Any], labelled: set[str]) -> str:
         if not name.startswith(("xaxis", "yaxis")) or not isinstance(axis, dict):
             continue
         own = {key: axis[key] for key in _AXIS if axis.get(key) is not None}
+        ends = listed(axis["range"]) if is_list(axis.get("range")) else [0, 1]
+        if own.get("autorange") is False or ends[0] > ends[-1]:  # a range is of the numbers then
+            own["autorange"] = "reversed" if ends[0] > ends[-1] else True
         if name in labelled:
             for key in ("tickvals", "ticktext", "tickmode", "dtick", "type"):
                 own.pop(key, None)

@@ -9,24 +9,27 @@ import polars as pl
 
 from data_access.notebook.literals import quoted
 from pages.components import palette
-from pages.components.redrawn_views import cuts, equal, listed, plain
+from pages.components.redrawn_views import View, cuts, equal, listed, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pages.components.redrawn_views import View
-
 FIELDS_MAX: Final = 5_000  # of a frame that a grid may be of
 
 
-def grid(trace: Mapping[str, Any], frames: Sequence[View]) -> list[str] | None:
-    """Return the lines that draw a heatmap: one column down, one across, one in the fields."""
+def grid(
+    trace: Mapping[str, Any], frames: Sequence[View], labels: Sequence[Any] = ()
+) -> list[str] | None:
+    """Return the lines that draw a heatmap: one column down, one across, one in the fields.
+
+    `labels` are what is written across, in its order.
+    """
     rows = [listed(one) for one in _listed_rows(trace.get("z"))]
     if len(rows) <= 1 or not rows[0]:
         return []  # a single line beside the grid says what the grid says in sum
     for view in frames:
-        for cut in [view, *cuts(view)] if view.frame.height <= FIELDS_MAX else ():
-            found = _dealt(rows, cut)
+        for cut in _cuts(view) if view.frame.height <= FIELDS_MAX else ():
+            found = _dealt(rows, cut, labels)
             if found is None:
                 continue
             down, across, value, downs, acrosses = found
@@ -51,16 +54,43 @@ def grid(trace: Mapping[str, Any], frames: Sequence[View]) -> list[str] | None:
     return None
 
 
+def _cuts(view: View) -> Iterator[View]:
+    """Yield a view, its cuts, logarithms, and pairs both ways round."""
+    yield view
+    yield from cuts(view)
+    for name, kind in view.frame.schema.items():
+        if kind.is_float():
+            log = pl.when(pl.col(name) > 0).then(pl.col(name).log10())
+            source = f"pl.when(pl.col({quoted(name)}) > 0).then(pl.col({quoted(name)}).log10())"
+            frame = view.frame.with_columns(log.alias(name))
+            yield View(f"{view.source}.with_columns({source})", frame, view.timezone)
+    names = [name for name, kind in view.frame.schema.items() if kind == pl.String]
+    if len(names) == 2:  # noqa: PLR2004 - a pair
+        one, other = names
+        turned = {one: other, other: one}
+        both = pl.concat([view.frame, view.frame.rename(turned).select(view.frame.columns)])
+        again = f"{view.source}.rename({_renamed(turned)}).select({view.source}.columns)"
+        yield View(f"pl.concat([{view.source}, {again}])", both, view.timezone)
+
+
+def _renamed(names: Mapping[str, str]) -> str:
+    return "{" + ", ".join(f"{quoted(old)}: {quoted(new)}" for old, new in names.items()) + "}"
+
+
 def _listed_rows(value: Any) -> list[Any]:  # noqa: ANN401 - a table in any form
     return list(value.tolist() if hasattr(value, "tolist") else value or [])
 
 
-def _dealt(rows: list[list[Any]], view: View) -> tuple[str, str, str, list[Any], list[Any]] | None:
+def _dealt(
+    rows: list[list[Any]], view: View, labels: Sequence[Any]
+) -> tuple[str, str, str, list[Any], list[Any]] | None:
     """Return which columns a grid is made of, and what stands down and across."""
     keys = [
         name
         for name, kind in view.frame.schema.items()
-        if not kind.is_float() and not kind.is_nested() and kind != pl.Boolean
+        if (not kind.is_float() or "from" in name.split("_"))
+        and not kind.is_nested()
+        and kind != pl.Boolean
     ]
     values = [name for name, kind in view.frame.schema.items() if kind.is_float()]
     for down in keys:
@@ -68,15 +98,18 @@ def _dealt(rows: list[list[Any]], view: View) -> tuple[str, str, str, list[Any],
             if down == across:
                 continue
             for value in values:
-                found = _fitted(rows, view, down, across, value)
+                if value in {down, across}:
+                    continue
+                found = _fitted(rows, view, (down, across, value), labels)
                 if found is not None:
                     return (down, across, value, *found)
     return None
 
 
 def _fitted(
-    rows: list[list[Any]], view: View, down: str, across: str, value: str
+    rows: list[list[Any]], view: View, names: tuple[str, str, str], labels: Sequence[Any]
 ) -> tuple[list[Any], list[Any]] | None:
+    down, across, value = names
     fields: dict[tuple[Any, Any], Any] = {}
     for one, other, number in view.frame.select(down, across, value).iter_rows():
         fields[one, other] = plain(number)
@@ -84,7 +117,7 @@ def _fitted(
         view.frame[name].unique(maintain_order=True).to_list() for name in (down, across)
     )
     width = len(rows[0])
-    for columns in _runs(acrosses, width):
+    for columns in _runs(acrosses, width, labels):
         left, chosen = list(downs), []
         for row in rows:
             for one in left:
@@ -99,10 +132,12 @@ def _fitted(
     return None
 
 
-def _runs(values: list[Any], width: int) -> Iterator[list[Any]]:
-    """Yield the ways to take so many of them in a row, in their order and sorted."""
+def _runs(values: list[Any], width: int, labels: Sequence[Any]) -> Iterator[list[Any]]:
+    """Yield the ways to take so many of them in a row: as labelled, in their order, sorted."""
     if len(values) < width:
         return
+    if len(labels) == width and set(labels) <= set(values):
+        yield list(labels)
     orders = [values]
     if all(isinstance(one, type(values[0])) for one in values) and None not in values:
         orders.append(sorted(values))

@@ -9,6 +9,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from itertools import permutations
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
@@ -30,6 +31,7 @@ _FACTORS: Final[dict[str, Callable[[float], float]]] = {
     "* -1": lambda one: -one,
     "* -1 + 1": lambda one: 1 - one,
 }
+_WORD: Final = re.compile(r"\w+")
 _MARK: Final = re.compile("#[ab]")
 # of two columns, a and b
 _PAIRS: Final[dict[str, Callable[[tuple[float, float]], float | None]]] = {
@@ -37,6 +39,8 @@ _PAIRS: Final[dict[str, Callable[[tuple[float, float]], float | None]]] = {
     "((#a + #b) / 2)": lambda both: (both[0] + both[1]) / 2,
     "(#a / #b)": lambda both: both[0] / both[1] if both[1] else None,
     "(#a * #b)": lambda both: both[0] * both[1],
+    "((#a * #b) ** 0.5)": lambda both: math.sqrt(max(both[0] * both[1], 0)),
+    "((#a - #b) * 0.94)": lambda both: (both[0] - both[1]) * 0.94,  # a bar as wide as its range
 }
 
 
@@ -68,6 +72,39 @@ def views(frames: Sequence[View], name: str) -> Iterator[View]:
             yield cut
             yield from _sorted(cut)
         yield from _sorted(base)
+
+
+def reordered(frames: Sequence[View]) -> Iterator[View]:
+    """Yield frames and their groups in the order of another: a row for each of its names."""
+    each = [*frames, *(group for frame in frames for _, group in _groups(frame, ""))]
+    for base in frames:
+        for name in _names(base.frame):
+            for order in _orders(base, name):
+                for view in each:
+                    if name in _names(view.frame) and view.frame[name].is_unique().all():
+                        how = f'on={quoted(name)}, how="left", maintain_order="left"'
+                        frame = order.frame.join(
+                            view.frame, on=name, how="left", maintain_order="left"
+                        )
+                        yield View(
+                            f"{order.source}.join({view.source}, {how})", frame, view.timezone
+                        )
+
+
+def _names(frame: pl.DataFrame) -> list[str]:
+    return [name for name, kind in frame.schema.items() if kind == pl.String]
+
+
+def _orders(view: View, name: str) -> Iterator[View]:
+    """Yield the names of a column alone: largest sum of a number first."""
+    column = quoted(name)
+    for number, kind in view.frame.schema.items():
+        if kind.is_float():
+            summed = view.frame.group_by(name).agg(pl.col(number).sum())
+            frame = summed.sort([number, name], descending=[True, False]).select(name)
+            agg = f"group_by({column}).agg(pl.col({quoted(number)}).sum())"
+            how = f"[{quoted(number)}, {column}], descending=[True, False]"
+            yield View(f"{view.source}.{agg}.sort({how}).select({column})", frame, view.timezone)
 
 
 def _groups(view: View, name: str) -> Iterator[tuple[bool, View]]:
@@ -135,9 +172,12 @@ def _sorted(view: View) -> Iterator[View]:
 
 
 def placed_in(
-    arrays: Mapping[str, list[Any]], view: View, *, with_pairs: bool
+    arrays: Mapping[str, list[Any]], view: View, *, with_pairs: bool, by_keys: bool = False
 ) -> tuple[int, int, dict[str, str]] | None:
-    """Return where in a view all arrays of a mark are, and each as source."""
+    """Return where in a view all arrays of a mark are, and each as source.
+
+    With `by_keys`, words found in no column may be those of the columns that tell rows apart.
+    """
     n, height = len(next(iter(arrays.values()))), view.frame.height
     if n > height:
         return None
@@ -146,6 +186,8 @@ def placed_in(
         found: dict[str, str] = {}
         for name, values in arrays.items():
             source = _source_of(values, view, start, with_pairs=with_pairs and start == 0)
+            if source is None and by_keys:
+                source = _keys_of(values, view, start)
             if source is None:
                 break
             found[name] = source
@@ -162,16 +204,44 @@ def _source_of(values: list[Any], view: View, start: int, *, with_pairs: bool) -
         for source, made in _forms(name, column, schema[name], view.timezone):
             if _same(values, column, made):
                 return source
-    numbers = [name for name in columns if schema[name].is_numeric()]
     if not with_pairs or not isinstance(values[0], int | float):
         return None
-    for first in numbers:
-        for second in numbers:
-            for source, made in _PAIRS.items() if first != second else ():
-                both = list(zip(columns[first], columns[second], strict=True))
-                if _same(values, both, made):
-                    return _filled(source, {"#a": first, "#b": second})
+    numbers = {name: column for name, column in columns.items() if schema[name].is_numeric()}
+    return _paired(values, numbers)
+
+
+def _paired(values: list[Any], columns: Mapping[str, list[Any]]) -> str | None:
+    for first, second in permutations(columns, 2):
+        both = list(zip(columns[first], columns[second], strict=True))
+        for source, made in _PAIRS.items():
+            if _same(values, both, made):
+                return _filled(source, {"#a": first, "#b": second})
     return None
+
+
+def _keys_of(values: list[Any], view: View, start: int) -> str | None:
+    """Return the words of the columns that tell rows apart, where they share a word with each."""
+    part = view.frame.slice(start, len(values))
+    keys = [
+        name
+        for name, kind in part.schema.items()
+        if (not kind.is_float() or {"from", "to"} & set(name.split("_"))) and not kind.is_nested()
+    ]
+    names = [name for name in _names(part) if part[name].is_unique().all()]
+    keys = names[:1] or [name for name in keys if part[name].n_unique() > 1]
+    if not keys or not all(isinstance(one, str) for one in values):
+        return None
+    columns = ", ".join(f"pl.col({quoted(name)}).cast(pl.String)" for name in keys)
+    said = part.select(
+        pl.concat_str(pl.col(keys).cast(pl.String), separator=" ", ignore_nulls=True)
+    )
+    if not all(
+        set(_WORD.findall(one)) & set(_WORD.findall(other or ""))
+        for one, other in zip(values, said.to_series(), strict=True)
+    ):
+        return None
+    joined = f'pl.concat_str({columns}, separator=" to ", ignore_nulls=True)'
+    return f"{VIEW}.select({joined}).to_series()"
 
 
 def _filled(source: str, names: Mapping[str, str]) -> str:
