@@ -17,6 +17,7 @@ from pages.components import (
     explore_saved,
     explore_sql,
     notices,
+    style,
 )
 from pages.components.boundary import alone
 from pages.components.head import head
@@ -66,6 +67,7 @@ def page() -> None:
     if question.sql:
         said = explore_sql.editor(view, question)
     else:
+        st.html(style.paper(explore_build.said(question)))
         explore_build.builder(view, question)
         said = st.container(key="explore-said")
     if explore.is_too_long(question):

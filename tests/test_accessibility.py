@@ -229,8 +229,40 @@ def test_on_paper_the_dark_page_is_black_on_white_with_its_link_and_nothing_to_p
         assert page.get_by_text("Only tier paid").is_visible()
         assert "tier=paid" in foot.inner_text()
         assert "span=custom" in foot.inner_text()  # the days, not "the last 28"
-        for hidden in ("stSidebar", "stHeader", "stPopover", "stSelectbox"):
+        for hidden in ("stSidebar", "stHeader", "stPopover", "stSelectbox", "stButtonGroup"):
             for one in page.get_by_test_id(hidden).all():
                 assert not one.is_visible(), hidden
         kept = page.locator("[class*=st-key-cell-]").first.evaluate(f"{style}.breakInside")
         assert kept == "avoid"
+
+
+def test_what_is_chosen_is_told_apart_in_the_reader_s_own_colours(
+    browser,  # noqa: F811
+    app,
+):
+    with opened(browser, forced_colors="active") as page:
+        visit(page, f"{app}/overview")
+        ground = "e => getComputedStyle(e).backgroundColor"
+        spans = page.get_by_role("radiogroup").first
+        chosen = spans.get_by_role("radio", checked=True).evaluate(ground)
+        other = spans.get_by_role("radio", checked=False).first.evaluate(ground)
+        switches = page.locator("[data-testid=stSidebar] .stCheckbox")
+        knob = "label > div:has(> div:empty)"
+        on = switches.filter(has_text="Only complete days").locator(knob).evaluate(ground)
+        off = switches.filter(has_text="Live").locator(knob).evaluate(ground)
+
+        assert chosen != other
+        assert on != off
+
+
+def test_a_folded_sidebar_leaves_the_first_lines_free(
+    browser,  # noqa: F811
+    app,
+):
+    with opened(browser) as page:
+        page.set_viewport_size({"width": 720, "height": 500})  # a window at 200 %
+        visit(page, f"{app}/explore")
+        header = page.get_by_test_id("stHeader").bounding_box()
+        first = page.locator(".stMainBlockContainer .stAlert, .stMainBlockContainer h1").first
+
+        assert first.bounding_box()["y"] >= header["y"] + header["height"]

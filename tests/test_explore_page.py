@@ -463,6 +463,17 @@ def test_names_along_a_picture_are_no_html_and_no_slot_of_the_theme(picture):
     assert not [one for one in along if "<" in one or "#0000" in one]
 
 
+def test_long_names_along_a_grid_are_short_and_leave_room_for_its_rows():
+    long = "<b>" + "x" * 140
+    frame = pl.DataFrame({"along": [long, "b"], "apart": ["a", "b"], "n": [1.0, 2.0]})
+
+    drawn = explore_charts.draw(frame, Plan("heatmap", "along", "n", "apart"), SQL, WINDOW).figure
+
+    assert list(drawn.layout.xaxis.ticktext) == ["&lt;b&gt;" + "x" * 20 + "…", "b"]
+    assert list(drawn.data[0].x)[1] == "b"
+    assert drawn.layout.height < 320
+
+
 @pytest.mark.parametrize("picture", explore_words.PICTURES)
 def test_lengths_of_time_are_words_and_times_nobody_can_draw_are_said(picture):
     length, day = timedelta(days=89, hours=2), date(2026, 5, 1)

@@ -5,6 +5,7 @@ Frame in, figure out: it draws what the answer says and computes nothing but the
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
 from datetime import MAXYEAR, MINYEAR
 from typing import TYPE_CHECKING, Final
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 SERIES_MAX: Final = 8  # more lines cannot be told apart
 BARS_MAX: Final = 30
 GRID_MAX: Final = 60  # rows of a grid; more are no taller than a line of text
+_ASLANT_CHARS: Final = 24
 _ASLANT_PX: Final = 3.6  # of height per character of a name that is written aslant
 DOTS_MAX: Final = 5_000  # the browser draws no more in good time
 CALENDARS: Final = {"day": "1d", "week": "1w", "month": "1mo"}
@@ -303,9 +305,8 @@ def _grid(frame: pl.DataFrame, plan: Plan, kind: str) -> Drawn:
     kept = _as_labels(kept, plan.x)
     rows = kept[plan.series].unique().sort().to_list()
     names = [_row_name(plan.series, one) for one in rows]
-    below = 0  # names along the foot stand aslant, and take their room from the grid
-    if kept.schema[plan.x] == pl.String:
-        below = int(_ASLANT_PX * (kept[plan.x].str.len_chars().max() or 0))  # type: ignore[operator, arg-type]
+    across = _across(kept[plan.x])
+    below = int(_ASLANT_PX * max(map(len, across), default=0))  # taken from the grid's own room
     figure = charts.heatmap(
         kept,
         x=plan.x,
@@ -316,11 +317,21 @@ def _grid(frame: pl.DataFrame, plan: Plan, kind: str) -> Drawn:
         height=max(charts.SMALL, min(22 * len(rows) + 60, 900)) + below,
     )
     figure.update_yaxes(autorange="reversed")
+    if across:
+        figure.update_xaxes(tickvals=list(range(len(across))), ticktext=across)
     if plan.x == "weekday":
         figure.update_xaxes(tickvals=list(range(1, 8)), ticktext=list(words.WEEKDAYS))
     left = down.len() - GRID_MAX
     note = f"The first {GRID_MAX} of {down.len():,} rows are drawn." if left > 0 else ""
     return Drawn(figure, _said(frame, plan, kind), note)
+
+
+def _across(labels: pl.Series) -> list[str]:
+    """Return the names along the foot of a grid in their order, short; none where it has none."""
+    if labels.dtype != pl.String:
+        return []
+    names = labels.unique().sort().to_list()
+    return [charts.label_of(html.unescape(name), most=_ASLANT_CHARS) for name in names]
 
 
 def _row_name(column: str, value: object) -> str:

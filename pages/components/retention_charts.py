@@ -97,8 +97,11 @@ def triangle(cells: pl.DataFrame, mean: pl.DataFrame, *, every: str = "1w") -> g
                 for row in rows
                 if not row["period"]
             ),
-            *((row["period"], _MEAN_AT, _percent(row)) for row in means if not _enough(row)),
-            *((one, _MEAN_AT, text.NOTHING) for one in across if not means),
+            *(
+                (row["period"], _MEAN_AT, text.NOTHING if row["rate"] is None else _percent(row))
+                for row in means
+                if not _enough(row)
+            ),
             *(
                 (row["period"], place[row["cohort"]], f"{_percent(row)}*")
                 for row in rows

@@ -99,7 +99,21 @@ button[kind="elementToolbar"]:focus-visible, [role="button"]:focus-visible,
   .bs-keys td::before { content: attr(data-label) ": "; font-weight: 600; }
   .bs-facts > div, .bs-facts > div:has(dd + dd) { display: block; }
 }
-.bs-foot { display: none; }
+/* beside a folded sidebar the button that opens it lies over the page's first lines */
+.stApp:has([data-testid="stExpandSidebarButton"]) .stMainBlockContainer { padding-top: 4.6rem; }
+/* where the reader's own colours replace ours, what is chosen must still be told apart */
+@media (forced-colors: active) {
+  .bs-spark { forced-color-adjust: none; background: CanvasText; }
+  :is([role="radio"][aria-checked="true"], nav a[aria-current="page"]) {
+    forced-color-adjust: none; background: Highlight !important; color: HighlightText !important; }
+  :is([role="radio"][aria-checked="true"], nav a[aria-current="page"]) * {
+    color: inherit !important; }
+  .stCheckbox label > div:has(> div:empty) { forced-color-adjust: none;
+    border: 1px solid CanvasText; background: Canvas; }
+  .stCheckbox label > div > div:empty { background: CanvasText; }
+  .stCheckbox[data-selected="true"] label > div:has(> div:empty) { background: Highlight; }
+}
+.bs-foot, .stElementContainer:has(.bs-paper) { display: none; }
 /* on paper: the page without what is only there to be pressed, black on white in the dark as well.
    Pictures keep the width they had on the screen, so the page is drawn smaller, and wide. */
 @page { size: landscape; margin: 11mm; }
@@ -107,6 +121,7 @@ button[kind="elementToolbar"]:focus-visible, [role="button"]:focus-visible,
   [data-testid="stSidebar"], [data-testid="stHeader"], [data-testid="stToolbar"], .modebar,
   [data-testid="stElementToolbar"], [data-testid="stExpandSidebarButton"],
   [data-testid="stMain"] :is(.stPopover, .stButton, .stDownloadButton, .stSelectbox, .stMultiSelect,
+  .stButtonGroup, .stNumberInput, .stTextInput, .stCheckbox,
   .stTooltipIcon, .st-key-demo-banner, .stExpander:has(details:not([open])),
   [data-testid="stHeaderActionElements"], [data-testid="stCodeCopyButton"]) {
     display: none !important; }
@@ -125,6 +140,7 @@ button[kind="elementToolbar"]:focus-visible, [role="button"]:focus-visible,
   [class*="st-key-cell-"], .stMetric, .bs-keys tr, .bs-facts > div { break-inside: avoid; }
   :is(h1, h2, h3) { break-after: avoid; }
   .stVerticalBlock { border-color: #bbb !important; }
+  .stElementContainer:has(.bs-paper) { display: block; }
   .bs-foot { display: block; margin-top: 1rem; font-size: .85rem; overflow-wrap: anywhere; }
 }
 @media (prefers-reduced-motion: reduce) {
@@ -139,11 +155,16 @@ def foot(link: str) -> str:
     return f'<p class="bs-foot">{html.escape(link[:FOOT_CHARS_MAX])}</p>'
 
 
+def paper(words: str) -> str:
+    """Return words that stand on paper alone, where fields say them on the screen."""
+    return f'<p class="bs-paper">{html.escape(words)}</p>'
+
+
 NO_FILTERS: Final = "<style>.st-key-filters { display: none; }</style>"  # they keep their values
 
 # one cell in another page's frame: it fills the frame, and has nothing to press
 EMBED: Final = """<style>
-.stMainBlockContainer, .stApp .stMainBlockContainer { padding: .7rem 1rem .4rem; max-width: none; }
+.stMainBlockContainer { padding: .7rem 1rem .4rem !important; max-width: none; }
 [data-testid="stSidebar"], [data-testid="stHeader"], [data-testid="stExpandSidebarButton"],
 [data-testid="stElementToolbar"], [data-testid="stToolbar"] { display: none; }
 .stMainBlockContainer { height: 100vh; display: flex; flex-direction: column; }
