@@ -794,6 +794,20 @@ def test_a_fault_of_ours_is_told_by_name_and_logged_whole(client, monkeypatch, c
     assert client.token not in caplog.text
 
 
+def test_the_log_names_no_person_whose_answer_was_taken_too_slowly(demo, caplog):
+    client = Client(demo, stall_s=0.01)
+    headers = {"Authorization": f"Bearer {client.token}"}
+
+    async def taken_by_nobody(_: dict[str, Any]) -> None:
+        await anyio.sleep_forever()
+
+    scope = scope_of("/api/telemetry/users/the-hash-of-ada", headers=headers)
+    anyio.run(client.api, scope, anyio.sleep_forever, taken_by_nobody)
+
+    assert "ended: /api/telemetry/users/{user_id_hash}" in caplog.text
+    assert "the-hash-of-ada" not in caplog.text
+
+
 def test_an_export_that_breaks_is_no_half_file(client, monkeypatch, caplog):
     def broken(*_: object, **__: object) -> None:
         yield from ()
