@@ -293,6 +293,14 @@ def test_who_signed_out_and_cannot_be_told_lets_nobody_in(signing, caplog):
     assert asgi.ask(door, "/_stcore/health", headers=headers).status == 200
 
 
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS"])
+def test_nobody_fills_the_servers_memory_with_uploads(signing, method):
+    door, headers = signed_in(signing)
+
+    answered = asgi.ask(door, "/_stcore/upload_file/session/file", headers=headers, method=method)
+    assert answered.status == 404
+
+
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 def test_a_page_of_another_site_signs_nobody_out(signing, site):
     door, headers = signed_in(signing)

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 # paths without the base path, as the router sees them; the first part of each stands for all below
 OPEN_HERE: Final = ("_stcore/health", "_stcore/host-config")  # say nothing about the data
-CLOSED: Final = ("_stcore/agent",)  # answers programs without a browser; nobody needs it
+# answers programs without a browser; keeps what is uploaded in memory: nobody needs either
+CLOSED: Final = ("_stcore/agent", "_stcore/upload_file")
 ADMINS: Final = ("_stcore/metrics", "_stcore/script-health-check")  # name what the app computes
 FILES: Final = ("media",)  # what one reader downloads
 MEMBERS: Final = ("_stcore", *FILES, "component", "app/static")
