@@ -363,6 +363,7 @@ def test_rows_that_are_not_in_the_copy_yet_are_seen(demo, load_lines, home):
     [
         ("SELECT user_id FROM events", "no such column", "user_id_hash"),
         ("SELECT ide FROM events", "no such column", "metadata.ide"),
+        ("SELECT 1,\n  IDES\nFROM events", "no such column: IDES (line 2)", "metadata.IDES"),
         ("SELECT durationms FROM events", "no such column", "duration_ms"),
         ("SELECT 1 FROM evnts", "no such table", "evnts"),
         ("SELECT MEDAIN(weight) FROM events", "MEDAIN", "MEDIAN"),
@@ -374,7 +375,7 @@ def test_rows_that_are_not_in_the_copy_yet_are_seen(demo, load_lines, home):
         ("SELECT metadata -> 'a' ->> 'b' FROM events", "metadata", "metadata ->> 'ide'"),
         ("SELECT release AS r FROM events WHERE r = '1'", "no such column", "write out what it"),
         ("SELECT x FROM (SELECT channel AS x FROM events) WHERE release = '1'", "", "SELECT it"),
-        ("SELECT release, release FROM events", "the same name: release.", "otherwise"),
+        ("SELECT release, release FROM events", "the same name: release (line 1)", "otherwise"),
         ("SELECT AVG(weight) OVER (ROWS 1 FOLLOWING) FROM events", "frame", "CURRENT ROW"),
         ("SELECT CAST(release AS BOOLEAN) FROM events", "to Boolean", "Compare it"),
         (

@@ -115,6 +115,8 @@ def test_it_answers_as_duckdb_does(sql, request_of, duck):
             "COALESCE(a.x, b.x)",
         ),
         ("SELECT session_id FROM events FULL JOIN errors USING (session_id)", "COALESCE(a.x, b.x)"),
+        ("SELECT ROUND(weight, 99) FROM events", "up to 12 digits"),
+        ("SELECT 1 FROM events WHERE channel IN ()", "nothing in the brackets"),
         # it would be every row with every row
         ("SELECT 1 FROM events LEFT JOIN errors", "Write ON a.x = b.x"),
         ("SELECT 1 FROM events SEMI JOIN errors", "Write ON a.x = b.x"),

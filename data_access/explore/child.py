@@ -48,7 +48,6 @@ _INSTEAD: Final = (
     ("subplan", "Join it: FROM events CROSS JOIN (SELECT MAX(day) AS last FROM events) AS m."),
     ("EXISTS", "Write IN (SELECT ...), or a JOIN."),
     ("window frame", "Write ROWS BETWEEN 6 PRECEDING AND CURRENT ROW, or leave the ROWS away."),
-    ("negative decimals", "Write ROUND(duration_ms / 100) * 100."),
     ("to Boolean", "Compare it with what is true: release = 'yes'."),
     ("GROUP BY", "Name it in GROUP BY, or take a count, a sum, a minimum of it."),
     ("ambiguous", "Write the table's name before the column's."),
@@ -174,7 +173,7 @@ def _answered(request: Request, reply: IO[bytes]) -> tuple[dict[str, Any], bytes
         seconds = time.perf_counter() - start
         words = _plan_words(plan, request)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise _failed(error, checked) from None
+        raise _failed(error, checked, request.sql) from None
     header = {
         "truncated": frame.height > request.rows,
         "seconds": seconds,
@@ -246,7 +245,7 @@ def _as_count(found: re.Match[str]) -> str:
     return f"{found[1]} SCAN [{more + 1} file{'s' if more else ''}]"
 
 
-def _failed(error: BaseException, checked: Checked) -> QueryRefused:
+def _failed(error: BaseException, checked: Checked, sql: str) -> QueryRefused:
     """Return what Polars said in one line, without its own plan of what it was doing."""
     said = str(error).partition("\n\nResolved plan until failure")[0].strip()
     said = said.partition("\n\nThis error occurred")[0]
@@ -255,12 +254,12 @@ def _failed(error: BaseException, checked: Checked) -> QueryRefused:
         return QueryRefused("", kind=MEMORY)
     said = _DUMP.sub("", said)
     if isinstance(error, pl.exceptions.ColumnNotFoundError):
-        return _no_column(said, checked)
+        return _no_column(said, checked, sql)
     twice = _TWICE.search(said)
     if twice:
         return QueryRefused(
             "Two columns have the same name:",
-            f"{twice[1]}.",
+            _where(twice[1], sql),
             "Call one of them otherwise: b.event_name AS next.",
             kind=FAILED,
         )
@@ -275,24 +274,33 @@ def _failed(error: BaseException, checked: Checked) -> QueryRefused:
     return QueryRefused("The query cannot be answered:", f"{said}.", instead, kind=FAILED)
 
 
-def _no_column(said: str, checked: Checked) -> QueryRefused:
+def _where(name: str, sql: str) -> str:
+    """Return a name, and the line of the query it is first met in."""
+    found = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", sql, re.IGNORECASE)
+    return f"{name} (line {sql.count(chr(10), 0, found.start()) + 1})." if found else f"{name}."
+
+
+def _no_column(said: str, checked: Checked, sql: str) -> QueryRefused:
     found = _NAMED.search(said)
     name = found[1] if found else ""
     known = sorted({column for schema in SCHEMAS.values() for column in schema})
     like = [one for one in known if name and one.startswith(name)]
     like += difflib.get_close_matches(name, known, 1)
-    if like and like[0] != name:  # it may be a column of another table
+    if f' AS "{name}"' in checked.sql:
+        instead = "A name given in SELECT is not known in it: write out what it stands for."
+    elif like and like[0] != name:  # it may be a column of another table
         instead = f"Did you mean {like[0]}?"
     elif any(name in SCHEMAS[table] for table in checked.tables):
         instead = "This table, or this part of the query, has none: SELECT it there as well."
-    elif f' AS "{name}"' in checked.sql:
-        instead = "A name given in SELECT is not known in it: write out what it stands for."
     elif name.isidentifier():
         instead = f"A key of the metadata is written metadata.{name}; the columns are in the help."
     else:
         instead = "The columns are in the help."
     return QueryRefused(
-        "There is no such column:", f"{name or said.partition(';')[0]}.", instead, kind=FAILED
+        "There is no such column:",
+        _where(name or said.partition(";")[0], sql),
+        instead,
+        kind=FAILED,
     )
 
 

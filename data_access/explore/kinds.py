@@ -66,21 +66,21 @@ def of_node(node: exp.Expr, known: Mapping[int, str]) -> str:
     if isinstance(node, exp.Cast):
         to = node.args["to"].this
         return _TYPES.get(to.name, "") if isinstance(to, exp.DataType.Type) else ""
-    first, second = (known.get(id(one), "") for one in _parts(node))
+    kind = known.get(id(first(node)), "")
     if isinstance(node, exp.Mul | exp.Div):
-        return LENGTH if LENGTH in (first, second) else NUMBER if first == second == NUMBER else ""
+        sides = {kind, known.get(id(node.expression), "")}
+        return LENGTH if LENGTH in sides else NUMBER if sides == {NUMBER} else ""
     if isinstance(node, _OF_TIMES):
-        return first if first in TIMES else ""
-    return first if isinstance(node, _SAME) else _MADE.get(type(node), "")
+        return kind if kind in TIMES else ""
+    return kind if isinstance(node, _SAME) else _MADE.get(type(node), "")
 
 
-def _parts(node: exp.Expr) -> tuple[object, object]:
-    """Return the parts that say of what kind a node is."""
+def first(node: exp.Expr) -> exp.Expr | None:
+    """Return the part that says of what kind a node is: of a choice, what it gives first."""
     if isinstance(node, exp.Case):
-        return node.args["ifs"][0].args["true"], None
-    if isinstance(node, exp.If):
-        return node.args["true"], None
-    return node.this, node.expression
+        node = node.args["ifs"][0]
+    part: exp.Expr | None = node.args["true"] if isinstance(node, exp.If) else node.this
+    return part
 
 
 def of_sum(left: str, right: str, *, minus: bool) -> str:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from data_access.explore.printer import Printer
 
 DIGITS_MAX: Final = 30
-_NUMBER: Final = re.compile(r"\d+(\.\d*)?([eE][+-]?\d{1,3})?|\.\d+([eE][+-]?\d{1,3})?")
+PLACES_MAX: Final = 12  # of ROUND
+_NUMBER: Final = re.compile(r"\d+(\.\d*)?([eE][+-]?\d{1,3})?|\.\d+([eE][+-]?\d{1,3})?", re.ASCII)
 _UNITS: Final = (
     *("microsecond", "millisecond", "second", "minute", "hour", "day", "week", "month"),
     *("quarter", "year"),
@@ -201,6 +202,8 @@ def _in(printer: Printer, node: exp.Expr, word: str = "IN") -> str:
         if isinstance(query, exp.Subquery):
             only(query, "this")
         return f"({printer.expression(node.this)} {word} ({printer.query(inner)}))"
+    if not node.expressions:
+        refuse("There is nothing in the brackets of IN:", node, "Write IN ('web', 'server').")
     side = _number_from if any(_is_number(one) for one in node.expressions) else _print
     this = side(printer, node.this)
     several = printer.several(node.expressions)
@@ -659,6 +662,22 @@ def _regexp(printer: Printer, node: exp.Expr) -> str:
     )
 
 
+def _rounded(printer: Printer, node: exp.Expr) -> str:
+    """Print ROUND: a half goes away from zero, as in other systems; the engine's to the even."""
+    only(node, "this", "decimals")
+    of, digits = _number_from(printer, node.this), node.args.get("decimals")
+    sign, digits = (-1, digits.this) if isinstance(digits, exp.Neg) else (1, digits)
+    places = "0" if digits is None else digits.name if isinstance(digits, exp.Literal) else ""
+    if not re.fullmatch(r"[0-9]{1,2}", places) or int(places) > PLACES_MAX:
+        refuse(f"ROUND takes up to {PLACES_MAX} digits:", node, "Write ROUND(duration_ms, 1).")
+    half = f"(SIGN({of}) * 0.5e0)"
+    if not int(places):
+        return f"TRUNC({of} + {half})"
+    there, back = ("*", "/") if sign > 0 else ("/", "*")
+    size = f"1{'0' * int(places)}"
+    return f"(TRUNC(({of} {there} {size}) + {half}) {back} {size})"
+
+
 def _paren(printer: Printer, node: exp.Expr) -> str:
     only(node, "this")
     return printer.expression(node.this)
@@ -810,7 +829,7 @@ PRINTERS: Final[dict[type[exp.Expr], Callable[..., str]]] = {
     exp.SplitPart: _call("SPLIT_PART", "this", "delimiter", "part_index"),
     exp.RegexpLike: _regexp,
     exp.RegexpILike: _regexp,
-    exp.Round: _call("ROUND", "this", "decimals"),
+    exp.Round: _rounded,
     exp.Abs: _of_number("ABS"),
     exp.Ceil: _of_number("CEIL"),
     exp.Floor: _of_number("FLOOR"),

@@ -399,7 +399,11 @@ class Printer:
         only(node, "this", "desc", "nulls_first")
         way = "DESC" if node.args.get("desc") else "ASC"
         nulls = "FIRST" if node.args.get("nulls_first") else "LAST"
-        return f"{self.expression(node.this)} {way} NULLS {nulls}"
+        printed = self.expression(node.this)
+        inner = node.this.unnest()
+        if isinstance(inner, exp.Case | exp.If) and self.kind(kinds.first(inner)) == kinds.NUMBER:
+            printed = f"CAST({printed} AS DOUBLE)"  # it has no type of its own to be ordered by
+        return f"{printed} {way} NULLS {nulls}"
 
     # expressions
 
@@ -416,7 +420,7 @@ class Printer:
         self.kinds.setdefault(id(node), kinds.of_node(node, self.kinds))
         return printed
 
-    def kind(self, node: exp.Expr) -> str:
+    def kind(self, node: exp.Expr | None) -> str:
         """Return the kind of an expression that was printed, as `kinds` has it; "" for most."""
         return self.kinds.get(id(node), "")
 

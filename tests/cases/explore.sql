@@ -142,3 +142,7 @@ SELECT APPROX_COUNT_DISTINCT(channel) FROM events
 SELECT COUNT(*) FROM events WHERE CAST(metadata ->> 'top_k' AS BIGINT) IN (5, 7)
 SELECT COUNT(*) FROM events e RIGHT JOIN errors r ON e.session_id = r.session_id
 SELECT COALESCE(a.day, b.day) AS d, a.n, b.n FROM (SELECT day, COUNT(*) AS n FROM events GROUP BY day) a FULL JOIN (SELECT day, COUNT(*) AS n FROM errors GROUP BY day) b ON a.day = b.day
+SELECT ROUND(0.5), ROUND(2.5), ROUND(-2.5), ROUND(81.25, 1), ROUND(0.0625, 3), ROUND(-1.25, 1), ROUND(1250, -2), ROUND(1234.5, -1)
+SELECT channel, ROUND(100.0 * COUNT(*) / SUM(COUNT(*)) OVER (), 2), ROUND(AVG(duration_ms), 1), ROUND(SUM(weight)) FROM events GROUP BY channel
+SELECT event_id FROM events ORDER BY CASE WHEN channel = 'web' THEN 0 WHEN channel = 'server' THEN 1 ELSE 2 END, timestamp DESC, event_id LIMIT 20
+SELECT event_id FROM events ORDER BY IF(channel = 'web', 1.5, 0), CASE WHEN result = 'success' THEN 'a' ELSE 'b' END, event_id DESC LIMIT 20
