@@ -1,34 +1,31 @@
 """What a browser downloads for the first page, and when the reader sees something.
 
-Run: python -m bench.paint [HOME]. Chromium opens Overview with an empty cache and once more, with
-our compression and without it (a header that asks for none), one after the other in the same run.
+    python -m bench.paint                        the home the app would open
+    python -m bench.paint --home PLACE
+
+Chromium opens Overview with an empty cache and once more, with our compression and without it (a
+header that asks for none), one after the other in the same run.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
-import socket
 import statistics
-import subprocess
-import sys
 import time
-import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from playwright.sync_api import sync_playwright
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from bench.serving import serving
 
+if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-ROOT: Final = Path(__file__).parent.parent
 FLAGS: Final = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 ROUNDS: Final = 3
-START_S: Final = 60
 PATIENCE_MS: Final = 180_000
 # Chromium's own names for a line: bytes per second each way, and a round trip
 LINES: Final = {"this machine": None, "10 Mbit/s, 40 ms": (1_250_000, 40)}
@@ -49,34 +46,6 @@ FULL: Final = """() => {
   return !busy && document.querySelector('.js-plotly-plot')
     && !document.querySelector('[data-testid=stSkeleton]')
 }"""
-
-
-@contextmanager
-def serving(home: str) -> Iterator[str]:
-    """Run the app and yield its address."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}"]
-    command += ["--server.headless=true", "--", home]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as run:
-        try:
-            address = f"http://127.0.0.1:{port}"
-            _wait_for(f"{address}/_stcore/health")
-            yield address
-        finally:
-            run.terminate()
-
-
-def _wait_for(url: str) -> None:
-    until = time.monotonic() + START_S
-    while time.monotonic() < until:
-        try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own server
-                return
-        except OSError:
-            time.sleep(0.1)
-    raise TimeoutError(f"the server did not answer at {url} within {START_S} s")
 
 
 def visited(page: Page, url: str) -> dict[str, float]:
@@ -117,10 +86,12 @@ def opened(browser: Browser, url: str, line: tuple[int, int] | None, *, gzip: bo
 
 def main() -> None:
     """Print the table."""
-    home = sys.argv[1] if len(sys.argv) > 1 else "telemetry"
+    parser = argparse.ArgumentParser(prog="python -m bench.paint", description=__doc__)
+    parser.add_argument("--home", type=Path)
+    home = parser.parse_args().home
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    print(f"{'':<52}{'requests':>9}{'MB':>8}{'paint s':>9}{'first cell':>11}{'all cells':>10}")
-    with serving(home) as address, sync_playwright() as playwright:
+    with serving(home) as (address, _), sync_playwright() as playwright:
+        print(f"{'':<52}{'requests':>9}{'MB':>8}{'paint s':>9}{'first cell':>11}{'all cells':>10}")
         browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
         url = f"{address}/overview"
         opened(browser, url, None, gzip=True)  # the server's own first time is another question

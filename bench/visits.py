@@ -12,19 +12,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import socket
-import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
 from datetime import date, timedelta
 from pathlib import Path
 
+from bench.serving import serving
 from pages.components import menu
 
-ROOT = Path(__file__).parent.parent
-START_S = 60
 VISIT_S = 120
 END = date(2026, 11, 20)
 
@@ -36,27 +32,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     chosen = parser.parse_args()
     home = chosen.home or Path(tempfile.gettempdir()) / "betascope-bench-1000000"
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}"]
-    command += ["--server.headless=true", "--server.enableAgentApi=true", "--", str(home)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as server:
-        try:
-            _wait(f"http://127.0.0.1:{port}/_stcore/health")
-            _rounds(server.pid, port, chosen.rounds)
-        finally:
-            server.terminate()
+    with serving(home, "--server.enableAgentApi=true") as (address, pid):
+        _rounds(pid, address, chosen.rounds)
 
 
-def _rounds(pid: int, port: int, rounds: int) -> None:
+def _rounds(pid: int, server: str, rounds: int) -> None:
     sizes, session = [], ""
     for number in range(rounds):
         start = time.perf_counter()
         last = END - timedelta(days=number)
         days = {"from": [str(last - timedelta(days=27))], "to": [str(last)], "span": ["custom"]}
         for entry in menu.PAGES:
-            session = _visit(port, entry.address, days, session)
+            session = _visit(server, entry.address, days, session)
         sizes.append(_resident_mb(pid))
         seconds = time.perf_counter() - start
         print(f"round {number + 1:>3}: {sizes[-1]:>7,.0f} MB   {seconds:>6.1f} s", flush=True)
@@ -66,11 +53,11 @@ def _rounds(pid: int, port: int, rounds: int) -> None:
         print(f"\nhighest of the first half {first:,.0f} MB, of the second {second:,.0f} MB")
 
 
-def _visit(port: int, page: str, query: dict[str, list[str]], session: str) -> str:
+def _visit(server: str, page: str, query: dict[str, list[str]], session: str) -> str:
     asked = {"page": page, "query_params": query} | ({"session_id": session} if session else {})
     body = json.dumps(asked).encode()
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/_stcore/agent/interact",
+    request = urllib.request.Request(  # noqa: S310 - our own server
+        f"{server}/_stcore/agent/interact",
         data=body,
         headers={"Content-Type": "application/json"},
     )
@@ -85,17 +72,6 @@ def _resident_mb(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
     [line] = [one for one in status.splitlines() if one.startswith("VmRSS")]
     return int(line.split()[1]) / 1024
-
-
-def _wait(url: str) -> None:
-    until = time.monotonic() + START_S
-    while time.monotonic() < until:
-        try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own server
-                return
-        except OSError:
-            time.sleep(0.1)
-    raise SystemExit("the server did not start")
 
 
 if __name__ == "__main__":
