@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -37,6 +38,7 @@ from ingest.demo import write_demo
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from data_access.explore import Running
 
 END = date(2026, 6, 1)
 WINDOW = Window(date(2026, 5, 1), END)
@@ -50,6 +52,15 @@ WHERE REGEXP_LIKE(a.event_id || b.event_id || c.event_id, 'nothing[0-9]+such')
 HEAPED = "SELECT STRING_AGG(a.metadata || b.metadata, '') AS t FROM events a, events b"
 ENDLESS = "SELECT COUNT(*) FROM events a, events b, events c, events d, events e"
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+ONE_PLACE = Limits(queries_at_once=1)
+
+
+def close_all() -> None:
+    """End the process that waits, and have no query start another."""
+    for thread in threading.enumerate():
+        if thread.name == "explore-query":
+            thread.join()
+    close()
 
 
 @pytest.fixture(scope="module")
@@ -57,12 +68,20 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     place = tmp_path_factory.mktemp("explored") / "home"
     write_demo(place, events=3_000, days=60, end=END)
     yield place
-    close()
+    close_all()
 
 
 def asked(home: Path, sql: str, **limits: float) -> pl.DataFrame:
     limit = Limits(**limits)
     return ask(Question(sql=sql), Filters(WINDOW), home, limit, now=NOW).frame
+
+
+def endless(home: Path) -> Running:
+    """Return a query that has a place and a process, and will not end."""
+    slow = start(Question(sql=HEAVY), Filters(WINDOW), home, ONE_PLACE)
+    while slow._process is None and not slow.done():
+        time.sleep(0.01)
+    return slow
 
 
 def test_a_query_sees_the_rows_of_the_page(demo):
@@ -138,12 +157,11 @@ def test_where_no_lists_of_people_are_wanted_nobody_can_be_recognised(demo, tabl
 
 @pytest.mark.slow
 def test_who_finds_no_place_in_time_is_told_so(demo, monkeypatch):
+    slow = endless(demo)
     monkeypatch.setattr(limits, "WAIT_SECONDS_MAX", 0.2)
-    slow = start(Question(sql=ENDLESS), Filters(WINDOW), demo, Limits(queries_at_once=1))
     try:
-        assert not slow.wait(0.5)
         with pytest.raises(QueryRefused, match="running already") as refused:
-            ask(Question(sql="SELECT 1"), Filters(WINDOW), demo, Limits(queries_at_once=1))
+            ask(Question(sql="SELECT 1"), Filters(WINDOW), demo, ONE_PLACE)
     finally:
         slow.cancel()
 
@@ -152,8 +170,8 @@ def test_who_finds_no_place_in_time_is_told_so(demo, monkeypatch):
 
 @pytest.mark.slow
 def test_one_that_waits_for_its_place_can_be_cancelled_too(demo):
-    slow = start(Question(sql=ENDLESS), Filters(WINDOW), demo, Limits(queries_at_once=1))
-    waiting = start(Question(sql="SELECT 1"), Filters(WINDOW), demo, Limits(queries_at_once=1))
+    slow = endless(demo)
+    waiting = start(Question(sql="SELECT 1"), Filters(WINDOW), demo, ONE_PLACE)
     try:
         assert not waiting.wait(0.3)
         waiting.cancel()
@@ -168,13 +186,28 @@ def test_one_that_waits_for_its_place_can_be_cancelled_too(demo):
 @pytest.mark.slow
 def test_the_next_takes_the_place_of_the_one_before(demo, monkeypatch):
     monkeypatch.setattr(limits, "WAIT_SECONDS_MAX", 60)  # however slow the machine is
-    one_place = Limits(queries_at_once=1)
     several = [
-        start(Question(sql=f"SELECT {number} AS n"), Filters(WINDOW), demo, one_place)
+        start(Question(sql=f"SELECT {number} AS n"), Filters(WINDOW), demo, ONE_PLACE)
         for number in range(3)
     ]
 
     assert [one.answer().frame.item() for one in several] == [0, 1, 2]
+
+
+@pytest.mark.slow
+def test_an_answer_does_not_wait_for_the_tidying_up(demo, monkeypatch):
+    tidied, renew = threading.Event(), runner._spares.renew
+    monkeypatch.setattr(runner._spares, "renew", lambda folder: tidied.wait() and renew(folder))
+    asked_for = start(Question(sql="SELECT 1 AS one"), Filters(WINDOW), demo, ONE_PLACE)
+    try:
+        assert asked_for.wait(60)
+        assert asked_for.answer().frame.item() == 1
+        monkeypatch.setattr(limits, "WAIT_SECONDS_MAX", 0.2)
+        with pytest.raises(QueryRefused, match="running already"):  # its place is not free yet
+            ask(Question(sql="SELECT 1"), Filters(WINDOW), demo, ONE_PLACE)
+    finally:
+        tidied.set()
+        asked_for._thread.join()
 
 
 def test_time_is_limited(demo):
@@ -187,7 +220,7 @@ def test_time_is_limited(demo):
 @pytest.mark.slow
 def test_a_child_that_is_killed_says_so_and_the_next_query_works(demo):
     warm(demo, wait=True)
-    killed = start(Question(sql=ENDLESS), Filters(WINDOW), demo)
+    killed = endless(demo)
     assert not killed.wait(0.5)
     os.kill(killed._process._process.pid, signal.SIGSEGV)
 
@@ -200,7 +233,7 @@ def test_a_child_that_is_killed_says_so_and_the_next_query_works(demo):
 
 @pytest.mark.slow
 def test_a_system_that_cannot_keep_it_from_files_is_told_of_and_its_limits_hold(demo, monkeypatch):
-    close()
+    close_all()
     old_kernel = "from data_access.explore import child, sandbox; sandbox._CREATE = 44_444; "
     boot = runner._BOOT.replace("from data_access.explore import child; ", old_kernel)
     monkeypatch.setattr(runner, "_BOOT", boot)
@@ -209,13 +242,14 @@ def test_a_system_that_cannot_keep_it_from_files_is_told_of_and_its_limits_hold(
         with pytest.raises(QueryStopped, match="memory"):
             asked(demo, HEAPED, query_memory_mb=200)
     finally:
-        close()
+        close_all()
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells it")
 def test_a_query_steps_back_behind_the_server(demo):
-    asked_for = start(Question(sql=HEAVY), Filters(WINDOW), demo)
+    warm(demo, wait=True)
+    asked_for = endless(demo)
     try:
         assert not asked_for.wait(1.0)
         tasks = Path(f"/proc/{asked_for._process._process.pid}/task").glob("*/stat")
@@ -287,8 +321,8 @@ def test_an_answer_that_is_too_large_is_refused(demo, monkeypatch):
 def test_the_child_knows_nothing_of_the_server_s_secrets(demo, monkeypatch):
     monkeypatch.setenv("STREAMLIT_SERVER_COOKIE_SECRET", "hush")
     monkeypatch.setenv("TELEMETRY_SALT", "hush")
-    close()
-    asked_for = start(Question(sql=ENDLESS), Filters(WINDOW), demo)
+    close_all()
+    asked_for = endless(demo)
     try:
         assert not asked_for.wait(0.5)
         process = Path(f"/proc/{asked_for._process._process.pid}")
@@ -433,14 +467,14 @@ def test_an_answer_there_is_no_memory_to_pack_says_so(monkeypatch):
 
 @pytest.mark.slow
 def test_a_process_that_cannot_start_says_why(demo, monkeypatch):
-    close()
+    close_all()
     monkeypatch.setattr(runner, "_BOOT", "import no_such_engine")
 
     with pytest.raises(QueryStopped, match=r"could not be started: .*no_such_engine") as stopped:
         asked(demo, "SELECT 1")
 
     assert stopped.value.kind == "crashed"
-    close()
+    close_all()
 
 
 def test_a_metadata_key_is_a_number_where_one_is_needed(demo):

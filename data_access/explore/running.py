@@ -221,15 +221,16 @@ class Running:
         return self._answer
 
     def _run(self) -> None:
-        try:
-            self._answer = self._answered()
-        except Exception as error:  # noqa: BLE001 - handed on to whoever asks for the answer
-            self._error = error
-        finally:
-            self._until = time.monotonic()
-            self._done.set()
+        with contextlib.ExitStack() as afterwards:  # nobody waits for the tidying up
+            try:
+                self._answer = self._answered(afterwards)
+            except Exception as error:  # noqa: BLE001 - handed on to whoever asks for the answer
+                self._error = error
+            finally:
+                self._until = time.monotonic()
+                self._done.set()
 
-    def _answered(self) -> Answer:
+    def _answered(self, afterwards: contextlib.ExitStack) -> Answer:
         question, filters, home, limits, now = self._asked
         team = settings(home)
         limits = limits or team.limits
@@ -256,16 +257,18 @@ class Running:
             disguise=None if team.people_lists else secrets.randbits(63),
             whole=self._into is not None,
         )
-        with _places.one(limits.queries_at_once, self._cancelled):
-            try:
-                return self._through(request)
-            except _Moved:  # the copy was written anew in between
-                again = sources.handed(home, filters=filters, since=since)
-                return self._through(replace(request, handed=again))
+        afterwards.enter_context(_places.one(limits.queries_at_once, self._cancelled))
+        try:
+            return self._through(request, afterwards)
+        except _Moved:  # the copy was written anew in between
+            again = sources.handed(home, filters=filters, since=since)
+            return self._through(replace(request, handed=again), afterwards)
 
-    def _through(self, request: Request) -> Answer:
+    def _through(self, request: Request, afterwards: contextlib.ExitStack) -> Answer:
         """Hand the request to a process and read what it says."""
         process = _spares.take(request.handed.folder)
+        afterwards.callback(_spares.renew, request.handed.folder)
+        afterwards.callback(process.end)
         try:
             with self._lock:
                 self._process = process
@@ -280,8 +283,6 @@ class Running:
         finally:
             with self._lock:
                 self._process = None
-            process.end()
-            _spares.renew(request.handed.folder)
 
 
 def _cancelled() -> QueryStopped:
