@@ -79,6 +79,21 @@ def test_a_large_file_is_prepared_and_sent_from_disk(shown, monkeypatch):
     assert "3 of 5 rows: cut at the limit of 3 rows" in said(app)
 
 
+def test_a_disk_that_is_full_is_said_where_the_file_was_asked_for(shown, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(exports, "LARGE_ROWS", 4)
+    monkeypatch.setattr(export, "write", full)
+    app = shown()
+
+    app.button(key="export-t-csv").click().run()
+
+    assert "No space left on device" in app.error[0].value
+    assert not app.exception
+    assert not any("Download CSV" in one.value for one in app.markdown)
+
+
 def test_who_may_not_export_is_told_so(shown, monkeypatch):
     monkeypatch.setattr(access, "may", lambda _: False)
 

@@ -134,7 +134,7 @@ def _prepared(
             rows = source if isinstance(source, pl.DataFrame) else source(spooled)
             written = export.write(rows, path, ending, about, limit=limit, progress=tick)
             spooled.unlink(missing_ok=True)
-        except ValueError as error:  # a question that is stopped, a sheet that is too wide
+        except (ValueError, OSError) as error:  # a question stopped, a sheet too wide, a full disk
             shelf.drop(path)
             bar.empty()
             st.error(text.escaped(error, most=400), icon=":material/block:")
