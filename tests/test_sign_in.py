@@ -36,8 +36,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 SLOW_MS = 60_000
 END = date(2026, 3, 1)
-OUT_WITHIN_MS = 15_000  # CHECK_SECONDS, a second visit, and a busy machine
-SHORT_TOKEN_S = 12  # as in provider.mjs
+OUT_WITHIN_MS = 60_000  # seconds, and a busy machine
+SHORT_TOKEN_S = 30  # as in provider.mjs
 BROWSER = signing_in.CHROMIUM
 DEMO_WORDS = ("monthly active", "rag_search", "made up")  # a picture is told by its kind
 # what says nothing about the data: the app's own files, the sign-in, whether the server is well

@@ -4,7 +4,7 @@
 import Provider from 'oidc-provider';
 
 const [port, ...apps] = process.argv.slice(2);
-const SHORT_SECONDS = 12;
+const SHORT_SECONDS = 30;
 const LONG_SECONDS = 3600;
 
 const verified = (email, more = {}) => ({ email, email_verified: true, ...more });
