@@ -105,7 +105,7 @@ def _sign_in(found: Policy, *, is_over: bool) -> None:
     st.markdown("How people use the product, and how it behaves. Sign in to see it.")
     for name in found.providers:
         words = "Sign in" if name == policy.DEFAULT_PROVIDER else f"Sign in with {name.title()}"
-        st.button(words, key=f"sign-in-{name}", on_click=partial(_go, name))
+        st.button(words, key=f"sign-in-{name}", type="primary", on_click=partial(_go, name))
     st.caption(_who_may(found))
 
 
