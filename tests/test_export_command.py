@@ -234,6 +234,33 @@ def test_a_setting_that_cannot_be_used_is_said(run, beta):
     assert 'until then it is "UTC"' in said
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--metric", "users", "--format", "csv"),
+        ("--metric", "users", "--format", "ipynb"),
+        ("--metric", "user_tools", "--option", "user=u1", "--output", "-", "--format", "csv"),
+        ("--metric", "error_occurrences", "--format", "jsonl"),
+    ],
+)
+def test_where_lists_of_people_are_closed_none_is_exported(words, run, beta, tmp_path):
+    settings = beta / "telemetry.toml"
+    settings.write_text("people_lists = false\n")
+    try:
+        code, out, said = run(*words, "--query", MARCH)
+        everybody, _, _ = run("--metric", "active_users", "--query", MARCH, "--format", "csv")
+    finally:
+        settings.unlink()
+
+    assert (code, out, everybody) == (1, "", 0)
+    assert f"{words[1]} lists single people" in said
+    assert "people_lists = false" in said
+    assert {one.name for one in tmp_path.iterdir()} == {
+        "active_users-2026-03-01-2026-03-28.csv",
+        "active_users-2026-03-01-2026-03-28.csv-metadata.json",
+    }
+
+
 @pytest.mark.parametrize("kind", notebook.KINDS)
 def test_a_notebook_of_a_link_is_written_too(kind, run):
     query = f"/retention?{MARCH}&retention.every=day&retention.back=session_started"
