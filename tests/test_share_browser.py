@@ -118,6 +118,11 @@ def test_a_view_is_saved_switched_to_from_another_page_changed_and_undone(page, 
     settle(page)
     assert "channel=extension" in page.url
     page.go_back()
+    expect(page).not_to_have_url(re.compile("channel"))
+    expect(page.get_by_text("changed. Save?")).to_have_count(0, timeout=SLOW_MS)
+    settle(page)
+    assert numbers(page) == paid
+    page.go_back()
     page.wait_for_url(re.compile("errors"))
     settle(page)
     assert numbers(page) == elsewhere
