@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 ROOT = Path(__file__).parent.parent
-START_S = 60
+START_S = 120
 
 
 def free_port() -> int:

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PROVIDER = Path(__file__).parent / "oidc"
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-START_S = 60
+START_S = 120
 SECRET = "a-cookie-secret-of-the-tests-that-is-long-enough"  # noqa: S105 - guards nothing
 BASE_TOML = """
 [sign_in]

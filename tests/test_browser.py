@@ -39,7 +39,7 @@ CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.whic
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PAGES = tuple(entry.address for entry in menu.PAGES)
 REPORTS = tuple(entry.address for entry in menu.REPORTS)
-SLOW_MS = 60_000
+SLOW_MS = 120_000
 TRIES_MAX = 5
 END = date(2026, 3, 1)  # the demo ends here, long ago: every span moves to its last day
 

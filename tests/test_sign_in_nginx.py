@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.browser]
 RECIPE = signing_in.ROOT / "deploy" / "nginx.conf"
 BROTLI = "/usr/lib/nginx/modules/ngx_http_brotli_filter_module.so"
 END = dt.date(2026, 3, 1)
-SLOW_MS = 60_000
+SLOW_MS = 120_000
 
 
 @dataclass(frozen=True)
