@@ -26,7 +26,14 @@ from data_access.schema import SCHEMAS
 from data_access.views import history, queries
 from ingest.demo import write_demo
 from ingest.views import save_view
-from pages.components import explore, explore_build, explore_charts, explore_run, explore_words
+from pages.components import (
+    explore,
+    explore_build,
+    explore_charts,
+    explore_run,
+    explore_words,
+    filters,
+)
 from pages.components.explore_charts import Plan, planned
 from pages.components.explore_examples import EXAMPLES
 from pages.components.load import ANSWERS_MAX, Answers
@@ -136,6 +143,10 @@ def test_counts_stand_in_the_table_as_numbers(demo):
     columns = json.loads(app.dataframe[0].proto.columns)
     assert columns["events"]["type_config"] == {"type": "number", "format": "localized"}
     assert columns["event_name"]["type_config"]["type"] == "text"
+
+
+def test_a_long_query_in_a_link_is_no_filter_that_is_too_long():
+    assert filters.ignored({"explore.sql": ["SELECT 1" + " " * 5_000]}, {}) == ()
 
 
 @pytest.mark.slow
@@ -485,6 +496,7 @@ def test_lengths_of_time_are_words_and_times_nobody_can_draw_are_said(picture):
 
     assert not isinstance(drawn, str)
     assert "beyond the years 1 to 9999" in said
+    assert planned(frame.select("c", "l", "n"), SQL) == Plan("bar", "c", "n")  # none apart by it
 
 
 @pytest.mark.slow

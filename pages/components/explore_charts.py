@@ -75,7 +75,7 @@ def keys_of(frame: pl.DataFrame, question: Question) -> list[str]:
     return [
         name
         for name, dtype in frame.schema.items()
-        if not dtype.is_numeric() or name.rpartition(".")[2] in _CLOCK
+        if not (dtype.is_numeric() or dtype == pl.Duration) or name.rpartition(".")[2] in _CLOCK
     ]
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 HEIGHT_PX: Final = 290
 _FIELD: Final = "_x-sql"
 _SEEDED: Final = "_explore_sql_of"  # the question the field was last filled from
+_FRESH: Final = "_explore_sql_fresh"  # filled in the run before
 _TABLE: Final = "_x-help-table"
 _TOLD: Final = "_explore_told"
 
@@ -47,6 +48,10 @@ def _field(view: View, question: Question) -> None:
     if st.session_state.get(_SEEDED) != question.sql or _FIELD not in st.session_state:
         st.session_state[_FIELD] = question.sql
         st.session_state[_SEEDED] = question.sql
+        st.session_state[_FRESH] = True
+    elif st.session_state.pop(_FRESH, False) and st.session_state[_FIELD] == question.sql:
+        # a browser that was slow draws the field only now, of what this run says: said once more
+        st.session_state[_FIELD] = question.sql
     limits = view.facts.settings.limits
     with st.container(key="explore-sql"):
         st.text_area(

@@ -367,7 +367,8 @@ def ignored(
 ) -> tuple[str, ...]:
     """Return a note for everything in a link that means nothing here."""
     known = {name: values for name, values in offered.items() if values or name == "segments"}
-    notes = list(Filters.from_query(dict(asked), known=known).notes)
+    own = {name: values for name, values in asked.items() if "." not in name}  # no page's choice
+    notes = list(Filters.from_query(own, known=known).notes)
     for name in SWITCHES:
         wrong = [value for value in asked.get(name, ()) if value.lower() not in _TRUTH]
         if wrong:
