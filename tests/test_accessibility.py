@@ -196,7 +196,8 @@ def test_the_keyboard_is_always_seen_to_be_somewhere(page, app):
         seen.append(
             page.evaluate(
                 """() => {
-                    const one = document.activeElement
+                    let one = document.activeElement
+                    while (one.shadowRoot?.activeElement) one = one.shadowRoot.activeElement
                     const style = getComputedStyle(one)
                     const ring = style.outlineStyle !== 'none' || style.boxShadow !== 'none'
                     // a list's frame and a table's cell change their colour instead
