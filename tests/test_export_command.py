@@ -54,6 +54,14 @@ def run(beta, tmp_path, monkeypatch, capsys):
     return command
 
 
+@pytest.fixture
+def settings(beta):
+    """Let a test write the home's settings, and take them away again."""
+    path = beta / "telemetry.toml"
+    yield path
+    path.unlink(missing_ok=True)
+
+
 def numbers(home):
     window = Filters.from_query(MARCH).window
     return active_users(scan("events", home), window).collect()
@@ -207,13 +215,9 @@ def test_the_list_names_every_metric_with_its_first_line(run):
     assert "pipeline_totals" in said
 
 
-def test_what_is_cut_is_said(run, beta):
-    settings = beta / "telemetry.toml"
+def test_what_is_cut_is_said(run, settings):
     settings.write_text("[limits]\nexport_rows = 5\n")
-    try:
-        code, _, said = run("--metric", "active_users", "--query", MARCH, "--output", "a.csv")
-    finally:
-        settings.unlink()
+    code, _, said = run("--metric", "active_users", "--query", MARCH, "--output", "a.csv")
 
     assert code == 0
     assert "5 of 28 rows: cut at the limit of 5 rows" in said
@@ -221,13 +225,9 @@ def test_what_is_cut_is_said(run, beta):
     assert pl.read_csv("a.csv").height == 5
 
 
-def test_a_setting_that_cannot_be_used_is_said(run, beta):
-    settings = beta / "telemetry.toml"
+def test_a_setting_that_cannot_be_used_is_said(run, settings):
     settings.write_text('timezone = "Mars/Phobos"\n')
-    try:
-        code, _, said = run("--metric", "active_users", "--query", MARCH, "--output", "a.csv")
-    finally:
-        settings.unlink()
+    code, _, said = run("--metric", "active_users", "--query", MARCH, "--output", "a.csv")
 
     assert code == 0
     assert f'warning: {settings}: timezone = "Mars/Phobos" cannot be used' in said
@@ -243,14 +243,10 @@ def test_a_setting_that_cannot_be_used_is_said(run, beta):
         ("--metric", "error_occurrences", "--format", "jsonl"),
     ],
 )
-def test_where_lists_of_people_are_closed_none_is_exported(words, run, beta, tmp_path):
-    settings = beta / "telemetry.toml"
+def test_where_lists_of_people_are_closed_none_is_exported(words, run, settings, tmp_path):
     settings.write_text("people_lists = false\n")
-    try:
-        code, out, said = run(*words, "--query", MARCH)
-        everybody, _, _ = run("--metric", "active_users", "--query", MARCH, "--format", "csv")
-    finally:
-        settings.unlink()
+    code, out, said = run(*words, "--query", MARCH)
+    everybody, _, _ = run("--metric", "active_users", "--query", MARCH, "--format", "csv")
 
     assert (code, out, everybody) == (1, "", 0)
     assert f"{words[1]} lists single people" in said
