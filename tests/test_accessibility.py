@@ -15,8 +15,10 @@ from axe_playwright_python.sync_playwright import Axe
 from test_browser import (
     PAGES,
     browser,  # noqa: F401 - fixtures
+    choose,
     demo,  # noqa: F401
     opened,
+    opened_list,
     serving,
     settle,
     visit,
@@ -112,9 +114,7 @@ def test_nothing_that_opens_has_a_fault(page, app):
         page.keyboard.press("Escape")
         page.wait_for_timeout(OPENING_MS)
     for label in ("Tier", "Who is behind"):
-        box = page.get_by_role("combobox", name=label).first
-        box.scroll_into_view_if_needed()
-        box.press("ArrowDown")
+        opened_list(page, label)
         page.wait_for_timeout(OPENING_MS)
         free_of_faults(page, f"the list {label}")
         page.keyboard.press("Escape")
@@ -153,11 +153,7 @@ def test_explore_in_sql_and_what_opens_there_has_no_fault(page, app):
 
 def test_one_group_of_errors_has_no_fault(page, app):
     visit(page, f"{app}/errors")
-    box = page.get_by_role("combobox", name="Group of errors").first
-    box.scroll_into_view_if_needed()
-    box.press("ArrowDown")
-    page.get_by_role("option").first.click()
-    settle(page)
+    choose(page, "Group of errors")
 
     free_of_faults(page, "one group of errors")
 

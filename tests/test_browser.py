@@ -41,6 +41,7 @@ PAGES = tuple(entry.address for entry in menu.PAGES)
 REPORTS = tuple(entry.address for entry in menu.REPORTS)
 SLOW_MS = 120_000
 TRIES_MAX = 5
+TRY_MS = 3_000
 END = date(2026, 3, 1)  # the demo ends here, long ago: every span moves to its last day
 
 
@@ -123,11 +124,19 @@ def frozen_link(page: Page) -> str:
     return page.evaluate("navigator.clipboard.readText()")
 
 
-def choose(page: Page, label: str, option: str) -> None:
-    opened_list(page, label)
-    page.get_by_role("option", name=option, exact=True).first.click()
-    page.keyboard.press("Escape")
-    settle(page)
+def choose(page: Page, label: str, option: str | None = None) -> None:
+    """Choose from a list by its label, the first option unless told."""
+    wanted = page.get_by_role("option", name=option, exact=True).first
+    for _ in range(TRIES_MAX):
+        first = opened_list(page, label)
+        try:
+            (wanted if option else first).click(timeout=TRY_MS)
+        except TimeoutError:  # it closed between the two
+            page.keyboard.press("Escape")
+        else:
+            page.keyboard.press("Escape")
+            return settle(page)
+    return pytest.fail(f"{option!r} could not be chosen from {label!r}")
 
 
 def opened_list(page: Page, label: str) -> Locator:
@@ -139,12 +148,12 @@ def opened_list(page: Page, label: str) -> Locator:
         page.wait_for_timeout(300)
         box.press("ArrowDown")
         try:
-            first.wait_for(timeout=3_000)
+            first.wait_for(timeout=TRY_MS)
         except TimeoutError:
             page.keyboard.press("Escape")
         else:
             return first
-    pytest.fail(f"the list {label!r} did not open")
+    return pytest.fail(f"the list {label!r} did not open")
 
 
 def go(page: Page, name: str) -> None:
