@@ -154,6 +154,7 @@ def test_explore_in_sql_and_what_opens_there_has_no_fault(page, app):
 def test_one_group_of_errors_has_no_fault(page, app):
     visit(page, f"{app}/errors")
     choose(page, "Group of errors")
+    assert "group=" in page.url
 
     free_of_faults(page, "one group of errors")
 

@@ -19,7 +19,6 @@ from data_access import views
 from ingest.views import change, save_view
 from pages.components import menu
 from tests.test_browser import (
-    SLOW_MS,
     browser,
     choose,
     demo,
@@ -64,7 +63,7 @@ def save(page: Page, name: str, *, scope: str = "The team") -> None:
     page.get_by_role("textbox", name="Name").last.fill(name)
     page.get_by_text(scope, exact=True).last.click()
     page.get_by_role("button", name="Save view").click()
-    expect(page.get_by_text(f"Saved the view “{name}”")).to_be_visible(timeout=SLOW_MS)
+    expect(page.get_by_text(f"Saved the view “{name}”")).to_be_visible()
     settle(page)
     page.keyboard.press("Escape")
 
@@ -120,7 +119,7 @@ def test_a_view_is_saved_switched_to_from_another_page_changed_and_undone(page, 
     assert "channel=extension" in page.url
     page.go_back()
     expect(page).not_to_have_url(re.compile("channel"))
-    expect(page.get_by_text("changed. Save?")).to_have_count(0, timeout=SLOW_MS)
+    expect(page.get_by_text("changed. Save?")).to_have_count(0)
     settle(page)
     assert numbers(page) == paid
     page.go_back()
@@ -144,9 +143,7 @@ def test_a_colleague_sees_the_team_s_view_and_opens_its_plain_link(page, browser
         assert "funnels.by=channel" in colleague.url
         choose(colleague, "Tier", "free")
         button(colleague, "Save").click()
-        expect(colleague.get_by_text("Saved the view as it is shown")).to_be_visible(
-            timeout=SLOW_MS
-        )
+        expect(colleague.get_by_text("Saved the view as it is shown")).to_be_visible()
     assert "tier=free" in views(home)[0].query
 
     with opened(browser) as colleague:
@@ -172,7 +169,7 @@ def test_what_a_colleague_changed_meanwhile_is_not_overwritten(page, app, home):
     choose(page, "Channel", "extension")  # the button to save is there, and then it is too late
     change(home, kept.id, revision=2, who="ben@x.org", is_admin=True, query="span=7d")
     button(page, "Save").click()
-    expect(page.get_by_text("Nothing was saved")).to_be_visible(timeout=SLOW_MS)
+    expect(page.get_by_text("Nothing was saved")).to_be_visible()
     assert [view.query for view in views(home)] == ["span=7d"]
 
 
@@ -184,16 +181,16 @@ def test_a_view_removed_comes_back_and_one_renamed_keeps_its_filters(page, app, 
     settle(page)
     page.get_by_role("textbox", name="Name").first.fill("*Week*")
     page.get_by_role("button", name="Save these").click()
-    expect(view_link(page, "*Week*")).to_be_visible(timeout=SLOW_MS)
+    expect(view_link(page, "*Week*")).to_be_visible()
     assert [(view.name, view.query) for view in views(home)] == [("*Week*", "span=7d&tier=paid")]
 
     settle(page)
     page.get_by_role("button", name="Remove", exact=True).click()
-    expect(view_link(page, "*Week*")).to_have_count(0, timeout=SLOW_MS)
+    expect(view_link(page, "*Week*")).to_have_count(0)
     assert views(home) == []
     settle(page)
     page.get_by_role("button", name="Bring it back").click()
-    expect(view_link(page, "*Week*")).to_be_visible(timeout=SLOW_MS)
+    expect(view_link(page, "*Week*")).to_be_visible()
     assert len(views(home)) == 1
 
 
@@ -271,7 +268,7 @@ def shows(page: Page, query: str, *, tags: list[str], first: str) -> None:
     """Expect the very state of a link: the address, the fields, and the first number."""
     expect(page).to_have_url(re.compile(re.escape(f"/overview?{query}") + "$"))
     filters = page.locator(".st-key-filters")
-    expect(filters.locator("[data-tag]")).to_have_text(tags, timeout=SLOW_MS)
+    expect(filters.locator("[data-tag]")).to_have_text(tags)
     settle(page)
     assert numbers(page)[0] == first
 
@@ -293,7 +290,7 @@ def test_back_undoes_one_choice_at_a_time_and_forward_makes_it_again(page, app):
     for query, tags in reversed(steps):
         page.go_back()
         expect(page).to_have_url(f"{app}/overview?{query}")
-        expect(page.locator(".st-key-filters [data-tag]")).to_have_text(tags, timeout=SLOW_MS)
+        expect(page.locator(".st-key-filters [data-tag]")).to_have_text(tags)
         settle(page)
         shown.append(numbers(page)[0])
     assert shown[0] == seen[0]
@@ -331,7 +328,7 @@ def test_back_after_two_questions_opened_in_explore_finds_every_filter(page, app
     page.go_back()
     expect(page).to_have_url(first)
     expect(page.get_by_role("heading", name="What else do you want to know?")).to_be_visible()
-    expect(page.get_by_text("The same numbers as")).to_have_count(0, timeout=SLOW_MS)
+    expect(page.get_by_text("The same numbers as")).to_have_count(0)
     settle(page)
     page.go_back()
     shows(page, query, tags=["free"], first=here)
@@ -345,7 +342,7 @@ def test_a_link_is_copied_with_the_choice_made_just_before_and_says_so(page, app
     copy.focus()
     page.keyboard.press("Enter")  # the run that knows of the choice has not answered yet
 
-    expect(page.get_by_role("status").filter(has_text="Copied.")).to_be_visible(timeout=SLOW_MS)
+    expect(page.get_by_role("status").filter(has_text="Copied.")).to_be_visible()
     link = page.evaluate("navigator.clipboard.readText()")
     assert link == f"{app}/overview?{FEB}&tier=paid&complete=false"
     settle(page)
@@ -372,13 +369,19 @@ def test_where_the_clipboard_is_refused_the_link_is_copied_or_shown_to_be(page, 
     link = page.get_by_role("textbox", name="The link")
 
     if older_way:
-        expect(page.get_by_text("Copied.")).to_be_visible(timeout=SLOW_MS)
+        expect(page.get_by_text("Copied.")).to_be_visible()
         expect(link).to_be_hidden()
         assert "/overview?span=custom" in page.evaluate("window.taken")
     else:
-        expect(page.get_by_text("Press Ctrl+C")).to_be_visible(timeout=SLOW_MS)
+        expect(page.get_by_text("Press Ctrl+C")).to_be_visible()
         expect(link).to_be_focused()
         assert link.evaluate("field => field.selectionEnd") == len(link.input_value())
+
+
+LOWER = """height => {
+    const chart = document.querySelector('[data-testid=stPlotlyChart]');
+    return chart.getBoundingClientRect().height < height;
+}"""
 
 
 @contextmanager
@@ -413,7 +416,7 @@ def test_a_picture_stands_in_the_frame_of_a_named_site_alone_and_fills_it(browse
                 page.goto(wiki)
                 inside = page.frame_locator("iframe")
                 chart = inside.get_by_test_id("stPlotlyChart")
-                expect(chart).to_be_visible(timeout=SLOW_MS)
+                expect(chart).to_be_visible()
                 expect(inside.get_by_text("Betascope · 28 days to 28 Feb")).to_be_visible()
                 assert inside.get_by_role("button").count() == 0
                 assert inside.get_by_role("combobox").count() == 0
@@ -421,8 +424,7 @@ def test_a_picture_stands_in_the_frame_of_a_named_site_alone_and_fills_it(browse
                 expect(inside.get_by_role("link", name="Open the whole page")).to_be_visible()
                 tall = chart.bounding_box()["height"]
                 page.locator("iframe").evaluate("frame => { frame.height = 260; }")
-                page.wait_for_timeout(1_500)
-                assert chart.bounding_box()["height"] < tall - 150
+                page.frames[1].wait_for_function(LOWER, arg=tall - 150)
 
 
 def test_tab_and_preview_say_what_is_shown(page, app):
@@ -440,12 +442,12 @@ def test_the_menu_of_a_picture_has_the_html_that_shows_it_alone(page, browser, a
     page.get_by_role("button", name=re.compile("Details")).first.click()
     page.get_by_role("tab", name="Link").click()
     code = page.get_by_test_id("stCode").filter(has_text="<iframe")
-    expect(code).to_be_visible(timeout=SLOW_MS)
+    expect(code).to_be_visible()
     source = re.search(r'src="([^"]+)"', code.inner_text())[1]
     address = source.replace("&amp;", "&")
 
     assert address.startswith(f"{app}/overview?embed=true&cell=active-people&span=28d&tier=paid")
     with opened(browser) as other:
         other.goto(address)
-        expect(other.get_by_test_id("stPlotlyChart")).to_be_visible(timeout=SLOW_MS)
+        expect(other.get_by_test_id("stPlotlyChart")).to_be_visible()
         expect(other.get_by_text("only tier paid")).to_be_visible()
