@@ -439,6 +439,13 @@ def test_several_rows_in_one_place_are_said():
     assert "Several rows share a place" in found.note
 
 
+def test_one_number_is_told_whole():
+    plan = Plan("number", None, "n", None)
+
+    assert explore_charts.number(pl.DataFrame({"n": [34_284]}), plan, SQL) == "34,284"
+    assert explore_charts.number(pl.DataFrame({"n": [34_284.25]}), plan, SQL) == "34.3k"
+
+
 @pytest.mark.parametrize("picture", explore_words.PICTURES)
 def test_every_picture_is_drawn_of_hostile_names_and_gaps(picture):
     frame = pl.DataFrame(

@@ -390,7 +390,10 @@ def number(frame: pl.DataFrame, plan: Plan, question: Question) -> str:
     value = frame[plan.y][0] if plan.y and frame.height else None
     if value is None and not question.sql and question.measure in COUNTS:
         value = 0  # of nothing there are none; any other measure of nothing has no value
-    return charts.SAY[kind_of(plan.y, question)](None if value is None else float(value))
+    kind = kind_of(plan.y, question)
+    if kind == "count" and isinstance(value, int):
+        return f"{value:,}"  # there is room for all of it
+    return charts.SAY[kind](None if value is None else float(value))
 
 
 def adds_up(question: Question) -> bool:
