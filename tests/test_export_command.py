@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -117,6 +118,23 @@ def test_stopped_on_the_way_it_says_so_in_a_line(run):
         _, said = running.communicate()
 
     assert (running.returncode, said.decode()) == (1, "\nStopped. No file was written.\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
+@pytest.mark.parametrize("words", ["data_access export --list", "ingest retain --dry-run"])
+def test_who_has_read_enough_ends_a_command_without_a_word(run, words):
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as closed:
+        ended = subprocess.run(
+            [sys.executable, "-m", *words.split()],
+            cwd=ROOT,
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+
+    assert (ended.returncode, ended.stderr) == (-signal.SIGPIPE, b"")
 
 
 def test_what_is_wrong_with_the_data_is_said(run, tmp_path):
