@@ -6,12 +6,13 @@ What axe cannot see (where the keyboard is, which page is open, headings in orde
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
 from test_browser import (
     PAGES,
     browser,  # noqa: F401 - fixtures
@@ -35,8 +36,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 AXE = Axe()
 BLOCKING = ("serious", "critical")
 OPTIONS = {"resultTypes": ["violations"]}
-SWITCH_MS = 400  # colours fade into each other
-OPENING_MS = 900  # a popover, a list or a fold opens, and its transition ends
+# a popover, a list or a fold opens, what is old fades, colours change: all of it has ended
+STILL = """() => document.getAnimations().every(
+    one => one.playState !== 'running' || one.effect.getTiming().iterations === Infinity
+)"""
 LEVELS = "[...document.querySelectorAll('main :is(h1,h2,h3,h4)')].map(e => +e.tagName[1])"
 
 
@@ -63,22 +66,35 @@ def faults(page: Page, **options) -> list[str]:
     ]
 
 
+def rest(page: Page) -> None:
+    """Wait until nothing is computed and nothing moves."""
+    settle(page)
+    page.wait_for_function(STILL)
+
+
 def free_of_faults(page: Page, where: str) -> None:
     """Ask for everything as it is, and for contrast in the other scheme."""
+    rest(page)
     assert faults(page) == [], where
     scheme = page.locator("html").evaluate("e => e.style.colorScheme")
     other = "dark" if scheme == "light" else "light"
     page.emulate_media(color_scheme=other)
     page.wait_for_function(f"document.documentElement.style.colorScheme === '{other}'")
-    page.wait_for_timeout(SWITCH_MS)
+    rest(page)
     assert faults(page, runOnly=["color-contrast"]) == [], f"{where}, {other}"
     page.emulate_media(color_scheme=scheme)
     page.wait_for_function(f"document.documentElement.style.colorScheme === '{scheme}'")
 
 
-def opened_by(page: Page, name: str) -> None:
-    page.get_by_role("button", name=name).first.click()
-    page.wait_for_timeout(OPENING_MS)
+@contextmanager
+def opened_by(page: Page, name: str) -> Iterator[None]:
+    """Open what a button opens, and close it again."""
+    page.get_by_role("button", name=name, exact=True).first.click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    rest(page)
+    yield
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
 
 
 def test_the_judge_sees_a_fault_when_there_is_one(browser):  # noqa: F811
@@ -105,17 +121,13 @@ def test_no_page_has_a_fault(page, app):
 def test_nothing_that_opens_has_a_fault(page, app):
     visit(page, f"{app}/overview")
     for name in ("Saved views", "Notes", "Details"):
-        opened_by(page, name)
-        free_of_faults(page, name)
-        for tab in page.get_by_role("tab").all():
-            tab.click()
-            page.wait_for_timeout(OPENING_MS)
-            free_of_faults(page, tab.inner_text())
-        page.keyboard.press("Escape")
-        page.wait_for_timeout(OPENING_MS)
+        with opened_by(page, name):
+            free_of_faults(page, name)
+            for tab in page.get_by_role("tab").all():
+                tab.click()
+                free_of_faults(page, tab.inner_text())
     for label in ("Tier", "Who is behind"):
         opened_list(page, label)
-        page.wait_for_timeout(OPENING_MS)
         free_of_faults(page, f"the list {label}")
         page.keyboard.press("Escape")
 
@@ -140,15 +152,11 @@ def test_no_state_of_a_page_has_a_fault(browser, app, path):  # noqa: F811
 def test_explore_in_sql_and_what_opens_there_has_no_fault(page, app):
     visit(page, f"{app}/explore")
     page.get_by_test_id("stMain").get_by_text("SQL", exact=True).first.click()
-    page.wait_for_timeout(OPENING_MS)
     settle(page)
     free_of_faults(page, "SQL")
     for name in ("Saved", "History"):
-        page.get_by_test_id("stMain").get_by_role("button", name=name).first.click()
-        page.wait_for_timeout(OPENING_MS)
-        free_of_faults(page, name)
-        page.keyboard.press("Escape")
-        page.wait_for_timeout(OPENING_MS)
+        with opened_by(page, name):
+            free_of_faults(page, name)
 
 
 def test_one_group_of_errors_has_no_fault(page, app):
@@ -166,7 +174,6 @@ def test_no_page_has_a_fault_on_a_phone(browser, app):  # noqa: F811
             visit(phone, f"{app}/{name}")
             free_of_faults(phone, name)
         phone.get_by_test_id("stExpandSidebarButton").click()
-        phone.wait_for_timeout(OPENING_MS)
 
         free_of_faults(phone, "the menu")
 
