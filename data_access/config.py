@@ -83,6 +83,9 @@ class Server:
     embed_origins: tuple[str, ...] = ()
 
 
+PEOPLE_COLUMNS: Final = ("user_id_hash", "session_id")  # what `people_lists = false` closes
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What telemetry.toml says, with defaults for what it does not; KEYS explains each.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import data_access
 from data_access import export, notebook
+from data_access.config import PEOPLE_COLUMNS
 from data_access.home import open_home
 from data_access.links import near, read_link
 from data_access.measures import MEASURES
@@ -38,7 +39,6 @@ BAR_WIDTH: Final = 24
 BAR_AFTER_S: Final = 0.5  # shorter work needs no bar
 BAR_EVERY_S: Final = 0.2
 PROBLEMS_SAID_MAX: Final = 3  # of the data's, worst first; the app has them all
-NAMES: Final = frozenset({"user_id_hash", "session_id"})  # columns that tell people apart
 OF_ONE: Final = frozenset({"user", "users"})  # options of metrics about somebody
 FORMATS: Final = (*export.FORMATS, *notebook.KINDS)
 
@@ -108,7 +108,8 @@ def run(chosen: argparse.Namespace, *, now: datetime) -> int:
     _warn([one for one in found if one not in settings.problems][:PROBLEMS_SAID_MAX])
     limit = settings.limits.export_rows
     frame = asked.compute(chosen.home).collect()
-    if not settings.people_lists and (NAMES & {*frame.columns} or OF_ONE & {*asked.options}):
+    named = OF_ONE & {*asked.options} or {*PEOPLE_COLUMNS} & {*frame.columns}
+    if named and not settings.people_lists:
         raise CannotExport(
             f"{asked.metric.name} lists single people, and the team has closed such lists: "
             "people_lists = false in telemetry.toml. Numbers about everybody stay open."

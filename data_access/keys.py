@@ -166,7 +166,7 @@ KEYS: Final[dict[str, Key]] = {
             "people_lists",
             "switch",
             True,  # noqa: FBT003 - the default of a switch
-            "Single people may be listed: on Users, behind a mark, in the API and by `export`.",
+            "Single people may be listed: on the pages, in the API and by `export`.",
             if_wrong=False,
         ),
         Key("thresholds.apdex_ms", "number", 500.0, "Apdex: this fast satisfies.", (), 1, _HOUR_MS),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components import behind, charts, kpi, pictures, sentences, testers, text
+from pages.components import behind, charts, kpi, people, pictures, sentences, testers, text
 from pages.components.cell import ask, cell
 from pages.components.head import head, reading, stage_notes
 from pages.components.headline import headline
@@ -30,35 +30,40 @@ headline(
 )
 
 # Who are they, and what did each of them do?
-cell(
-    view,
-    "Testers",
-    ask("testers"),
-    lambda data: testers.table(data.now, "last_seen"),
-    subtitle=lambda data: (
-        f"{text.some(data.now.height, 'tester')}; counts are of the period shown. "
-        "Created, loaded and resumed are contexts"
-    ),
-    alt="A table with a row per tester.",
-    empty="Nobody yet. A tester appears with their first event.",
-    is_empty=lambda data: not data.now.height,
-)
+may_list = view.facts.settings.people_lists
+if may_list:
+    cell(
+        view,
+        "Testers",
+        ask("testers"),
+        lambda data: testers.table(data.now, "last_seen"),
+        subtitle=lambda data: (
+            f"{text.some(data.now.height, 'tester')}; counts are of the period shown. "
+            "Created, loaded and resumed are contexts"
+        ),
+        alt="A table with a row per tester.",
+        empty="Nobody yet. A tester appears with their first event.",
+        is_empty=lambda data: not data.now.height,
+    )
+else:
+    people.closed()
 
 months = view.at_least(180)
 left, right = st.columns(2)
 with left:
-    cell(
-        view,
-        "Who went quiet",
-        ask("testers"),
-        lambda data: testers.table(
-            data.now, "quiet_days", "errors", columns=testers.QUIET, most=pictures.ROWS
-        ),
-        subtitle="Days since each was last seen, longest first, and the errors they met",
-        alt="A table of the testers who have been quiet longest.",
-        empty="Nobody yet.",
-        is_empty=lambda data: not data.now.height,
-    )
+    if may_list:
+        cell(
+            view,
+            "Who went quiet",
+            ask("testers"),
+            lambda data: testers.table(
+                data.now, "quiet_days", "errors", columns=testers.QUIET, most=pictures.ROWS
+            ),
+            subtitle="Days since each was last seen, longest first, and the errors they met",
+            alt="A table of the testers who have been quiet longest.",
+            empty="Nobody yet.",
+            is_empty=lambda data: not data.now.height,
+        )
     cell(
         months,
         "How far new testers get",
@@ -80,18 +85,19 @@ with left:
         is_empty=lambda data: not data.now["users"].sum(),
     )
 with right:
-    cell(
-        view,
-        "Who meets most errors",
-        ask("testers"),
-        lambda data: testers.table(
-            data.now, "errors", "error_groups", columns=testers.UNLUCKY, most=pictures.ROWS
-        ),
-        subtitle="Errors met in this period, most first",
-        alt="A table of the testers who met most errors.",
-        empty="No tester met an error in this period.",
-        is_empty=lambda data: not data.now["errors"].sum(),
-    )
+    if may_list:
+        cell(
+            view,
+            "Who meets most errors",
+            ask("testers"),
+            lambda data: testers.table(
+                data.now, "errors", "error_groups", columns=testers.UNLUCKY, most=pictures.ROWS
+            ),
+            subtitle="Errors met in this period, most first",
+            alt="A table of the testers who met most errors.",
+            empty="No tester met an error in this period.",
+            is_empty=lambda data: not data.now["errors"].sum(),
+        )
     cell(
         view,
         "Testers active each day",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 import shutil
 import sys
 from dataclasses import replace
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from data_access import scan
 from data_access.metrics import METRICS
 from ingest.loader import load
 from ingest.team import save_segment
@@ -328,6 +330,32 @@ def test_a_chosen_group_opens_down_to_its_trace(full: None):
     assert "One occurrence" in [one.value for one in app.subheader]
     assert any("line 3, in f" in one.value for one in app.code)
     assert app.session_state["group"]
+
+
+def opened_group(home: Path) -> dict[str, str]:
+    return {"group": scan("errors", home).select("group_hash").first().collect().item()}
+
+
+def told_apart(page: str, **query: str) -> set[str]:
+    """Return the people a page names, in its words or its tables."""
+    app = run(page, **query)
+    assert not app.error
+    said = words(app) + "".join(str(one.value.to_dict("list")) for one in app.dataframe)
+    return set(re.findall(r"\bu[0-2]\b", said))
+
+
+@pytest.mark.parametrize("page", SOME_OR_ALL)
+def test_where_lists_of_people_are_closed_no_page_tells_one_from_another(own: Path, page: str):
+    (own / "telemetry.toml").write_text("open_beta_date = 2099-01-01\npeople_lists = false\n")
+
+    assert told_apart(page, **opened_group(own)) == set()
+
+
+def test_pages_name_people_by_pseudonym_where_they_may(own: Path):
+    (own / "telemetry.toml").write_text("open_beta_date = 2099-01-01\n")
+
+    assert told_apart("errors", **opened_group(own)) == {"u2"}
+    assert told_apart("closed_beta") == {"u0", "u1", "u2"}
 
 
 @pytest.mark.parametrize("page", SOME_OR_ALL)

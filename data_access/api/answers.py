@@ -15,6 +15,7 @@ import polars as pl
 
 from data_access.api.problem import Refused, bad_value, shown
 from data_access.compute import compute
+from data_access.config import PEOPLE_COLUMNS
 from data_access.metrics import METRICS
 from ingest.vocabulary import USER_CHARS_MAX
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from data_access.api.reader import Reader
     from data_access.window import Window
 
-PEOPLE_COLUMNS: Final = ("user_id_hash", "session_id")  # who somebody is, and when they were there
 SERVER: Final = "server"
 EXTENSION: Final = "extension"
 EDITORS_MAX: Final = 10  # as many as the page has bars

@@ -9,7 +9,7 @@ import polars as pl
 
 import data_access
 from data_access import export
-from data_access.api.answers import PEOPLE_COLUMNS
+from data_access.config import PEOPLE_COLUMNS
 from ingest.vocabulary import TABLES
 
 if TYPE_CHECKING:

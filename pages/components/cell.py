@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import polars as pl
 import streamlit as st
 
+from data_access.config import PEOPLE_COLUMNS
 from pages.components import (
     charts,
     embed,
@@ -204,6 +205,20 @@ def _loaded(view: View, made: Cell) -> Data:
     return Data(frames, befores)
 
 
+def _nameless(view: View, frame: pl.DataFrame) -> pl.DataFrame:
+    """Return a frame without who it is about, where lists of people are closed."""
+    if view.facts.settings.people_lists:
+        return frame
+    return frame.drop(PEOPLE_COLUMNS, strict=False)
+
+
+def _drawn(view: View, made: Cell, data: Data) -> Picture:
+    picture = made.draw(data)
+    if isinstance(picture, tables.Table):
+        return replace(picture, frame=_nameless(view, picture.frame))
+    return picture
+
+
 def _body(view: View, made: Cell, data: Data) -> None:
     sample, subtitle = _sample(view, made), _words(made.subtitle, data)
     if sample is not None:
@@ -217,7 +232,7 @@ def _body(view: View, made: Cell, data: Data) -> None:
         ):
             st.caption(f":material/hourglass_empty: {made.empty}", text_alignment="center")
     else:
-        drawn, alt = made.draw(data), _words(made.alt, data) or made.title
+        drawn, alt = _drawn(view, made, data), _words(made.alt, data) or made.title
         if isinstance(drawn, tables.Table):
             _table(view, made, drawn, alt)
         else:
@@ -373,13 +388,17 @@ def _rows(view: View, made: Cell, data: Data) -> None:
             + (shown if frame.height > tables.ROWS_MAX else text.some(frame.height, "row"))
         )
         which = f": {name}" if len(data.frames) > 1 else ""
-        tables.rows(frame, timezone=view.timezone, alt=f"The rows behind {made.title}{which}.")
+        tables.rows(
+            _nameless(view, frame),
+            timezone=view.timezone,
+            alt=f"The rows behind {made.title}{which}.",
+        )
 
 
 def _files(view: View, made: Cell, data: Data) -> None:
-    frame, subtitle = data.all(), _words(made.subtitle, data) or ""
+    frame, subtitle = _nameless(view, data.all()), _words(made.subtitle, data) or ""
     empty = (made.is_empty or _nothing)(data)
-    drawn = None if empty else made.draw(data)
+    drawn = None if empty else _drawn(view, made, data)
     figure = None if isinstance(drawn, tables.Table) else drawn
     words, about = (subtitle, _words(made.note, data) or ""), taken.about(view, made)
     shown = drawn

@@ -225,9 +225,10 @@ def _occurrence_later(view: View, chosen: str) -> None:
 
 def _occurrence(view: View, row: dict[str, Any]) -> None:
     st.subheader("One occurrence", anchor="occurrence")
+    may_list = view.facts.settings.people_lists
     who = [
         text.moment(row["timestamp"], view.now, view.timezone),
-        f"by {text.escaped(text.person(row['user_id_hash']))}",
+        *([f"by {text.escaped(text.person(row['user_id_hash']))}"] if may_list else []),
         *(text.escaped(row[name]) for name in ("user_tier", "channel", "release") if row[name]),
     ]
     st.caption(" · ".join(who))

@@ -111,9 +111,11 @@ def unlucky(view: View) -> list[str]:
     top = testers.row(0, named=True)
     if top["errors"] < total * UNLUCKY_SHARE:
         return []
+    may_list = view.facts.settings.people_lists
+    who = text.escaped(text.person(top["user_id_hash"])) if may_list else "One tester"
     return [
         (
-            f"**{text.escaped(text.person(top['user_id_hash']))}** meets "
+            f"**{who}** meets "
             f"{text.percent(top['errors'] / total)} of all errors "
             f"({text.count(top['errors'])} of {text.count(total)})."
         )
