@@ -18,6 +18,8 @@ WARNINGS_MAX = 4  # lines in the host's log, whatever is lost
 STRICT = {"TELEMETRY_STRICT": "1"}
 LENIENT: dict[str, str] = {}
 PICKY = ("-W", "error", "-X", "dev")
+# from Python 3.12 on it says so of every fork beside a thread, which is what is tried here
+FORKING = ("-W", "ignore:This process:DeprecationWarning")
 
 HEAD = """
 import json, os, signal, sys, threading, time
@@ -42,7 +44,7 @@ def start(
     path = home.parent / f"program{len(list(home.parent.glob('program*.py')))}.py"
     path.write_text(text)  # a file: multiprocessing imports its main module again
     return subprocess.Popen(
-        [sys.executable, *flags, str(path), str(home)],
+        [sys.executable, *flags, *FORKING, str(path), str(home)],
         env=environment(**env),
         cwd=home.parent,
         stdin=subprocess.PIPE,

@@ -64,6 +64,11 @@ def inbox(home: Path, name: str, *records: dict) -> Path:
     return path
 
 
+def written(home: Path, *records: dict) -> None:
+    with contextlib.closing(Writer(home)) as writer:
+        writer.write([row for record in records for row in read_row(record)])
+
+
 def log(home: Path, text: str, name: str = "other-0001.jsonl") -> Path:
     path = home / "log" / "2026-03-05" / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -164,8 +169,7 @@ def test_a_file_that_leaves_the_inbox_takes_its_rows_along_and_gives_way_to_its_
 
 @pytest.mark.parametrize("count", [10, PLENTY])
 def test_deleted_rows_disappear_and_a_replay_does_not_bring_them_back(home, count):
-    writer = Writer(home)
-    writer.write([row for record in many(count) for row in read_row(record)])
+    written(home, *many(count))
     inbox(home, "x.jsonl", *many(count)[:5])
     assert len(ids(home)) == count
 
@@ -174,7 +178,7 @@ def test_deleted_rows_disappear_and_a_replay_does_not_bring_them_back(home, coun
     assert not {"e1", "e7"} & set(ids(home))
     assert len(ids(home)) == count - 2
 
-    writer.write(read_row(event(event_id="new")))
+    written(home, event(event_id="new"))
     assert len(ids(home)) == count - 1
 
 
@@ -295,7 +299,7 @@ def test_a_log_that_no_database_has_seen_is_read_whole_and_further(home):
 
 
 def test_a_sealed_log_is_read_on_from_where_the_database_stopped(home):
-    Writer(home).write([row for record in many(5) for row in read_row(record)])
+    written(home, *many(5))
     [path] = (home / "log").glob("*/*.jsonl")
     with path.open("a") as file:
         file.write(json.dumps(event(event_id="later")) + "\n")
@@ -464,9 +468,7 @@ def test_a_home_that_may_not_be_written_is_read_and_one_that_may_not_be_read_say
 
 
 def test_a_lock_brings_no_deleted_row_back_from_the_log(home):
-    writer = Writer(home)
-    writer.write([row for record in many(PLENTY) for row in read_row(record)])
-    writer.close()
+    written(home, *many(PLENTY))
     execute(home, "DELETE FROM telemetry_events")
     assert ids(home) == []
     with contextlib.closing(sqlite3.connect(home / "telemetry.db")) as other:

@@ -24,13 +24,25 @@ from ingest.writer import Writer
 from tests.lines import event, many
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
+MADE: list[Writer] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_open() -> Iterator[None]:
+    yield
+    while MADE:
+        MADE.pop().close()
+
+
 def writer(home: Path, **options) -> Writer:
-    return Writer(home, now=lambda: NOON, name="w", **options)
+    MADE.append(Writer(home, now=lambda: NOON, name="w", **options))
+    return MADE[-1]
 
 
 def count(home: Path, table: str = "telemetry_events") -> int:
