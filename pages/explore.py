@@ -16,6 +16,7 @@ from pages.components import (
     explore_run,
     explore_saved,
     explore_sql,
+    explore_words,
     notices,
     style,
 )
@@ -49,7 +50,7 @@ def page() -> None:
     """Draw the question, and what became of it."""
     shown = explore.shown(view.home)
     question = shown.question
-    notices.notes(shown.notes)
+    notices.notes((*shown.notes, *explore_words.doubts(question, view.facts.properties)))
     with st.container(horizontal=True, horizontal_alignment="distribute"):
         st.session_state["_x-way"] = WAYS[bool(question.sql)]
         st.segmented_control(

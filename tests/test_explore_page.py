@@ -439,6 +439,24 @@ def test_several_rows_in_one_place_are_said():
     assert "Several rows share a place" in found.note
 
 
+@pytest.mark.parametrize(
+    ("link", "meant"),
+    [
+        ({"explore.group": "usr_tier"}, "user_tier"),
+        ({"explore.if": "is:chanel:web"}, "channel"),
+        ({"explore.measure": "sum", "explore.of": "wieght"}, "weight"),
+        ({"explore.group": "ide"}, None),
+        ({"explore.group": "metadata.usr_tier"}, None),
+        ({"explore.group": "nothing_like_it"}, None),
+    ],
+)
+def test_a_name_that_is_almost_a_column_is_asked_about(demo: Path, link: dict, meant: str | None):
+    said = words(opened(demo, **link))
+
+    assert ("Did you mean" in said) == (meant is not None)
+    assert meant is None or f"'{meant}'" in said.replace("\\", "")
+
+
 def test_one_number_is_told_whole():
     plan = Plan("number", None, "n", None)
 

@@ -6,6 +6,7 @@ Words only: the columns themselves are the vocabulary's, and a test holds the tw
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -16,6 +17,8 @@ from ingest.vocabulary import METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from data_access.explore.question import Question
 
 TABLES: Final = {
     "events": "What people did: a row per event.",
@@ -102,6 +105,7 @@ PICTURES: Final = {
     "heatmap": "Grid",
     "number": "Number",
 }
+_ALMOST: Final = 0.75  # as difflib counts: a letter or two of a name are wrong
 # what rows are grouped by most, in this order; the other columns follow
 _FIRST: Final = (
     *("event_name", "error_type", "operation_name", "user_tier", "channel", "release", "result"),
@@ -147,6 +151,30 @@ def label(name: str) -> str:
 def keys_of(table: str, found: Sequence[str]) -> list[str]:
     """Return the metadata keys of a table as columns: those the data has."""
     return [f"{KEY_PREFIX}{key}" for key in found] if "metadata" in SCHEMAS[table] else []
+
+
+def doubts(question: Question, found: Sequence[str]) -> list[str]:
+    """Say which names are no column, no key the data is known to have, and almost a column."""
+    if question.sql:
+        return []
+    columns = {*SCHEMAS[question.table], *BUCKETS}
+    named = (
+        *question.columns,
+        *question.group,
+        question.of,
+        *(one.column for one in question.where),
+    )
+    unknown = [
+        name
+        for name in dict.fromkeys(named)
+        if name not in columns and name not in found and not name.startswith(KEY_PREFIX)
+    ]
+    return [
+        f"No column is called {name[:40]!r}, so it was looked for among the keys of the metadata. "
+        f"Did you mean {meant!r}?"
+        for name in unknown
+        for meant in get_close_matches(name, sorted(columns), n=1, cutoff=_ALMOST)
+    ]
 
 
 def groups_of(table: str, found: Sequence[str]) -> list[str]:
