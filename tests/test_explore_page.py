@@ -457,11 +457,14 @@ def test_a_name_that_is_almost_a_column_is_asked_about(demo: Path, link: dict, m
     assert meant is None or f"'{meant}'" in said.replace("\\", "")
 
 
-def test_one_number_is_told_whole():
-    plan = Plan("number", None, "n", None)
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(34_284, "34,284"), (34_284.0, "34,284"), (34_284.25, "34.3k")],
+)
+def test_one_number_is_told_whole(value: float, said: str):
+    frame = pl.DataFrame({"n": [value]})
 
-    assert explore_charts.number(pl.DataFrame({"n": [34_284]}), plan, SQL) == "34,284"
-    assert explore_charts.number(pl.DataFrame({"n": [34_284.25]}), plan, SQL) == "34.3k"
+    assert explore_charts.number(frame, Plan("number", None, "n", None), SQL) == said
 
 
 @pytest.mark.parametrize("picture", explore_words.PICTURES)

@@ -246,3 +246,11 @@ def test_a_pivot_of_columns_called_like_patterns_can_be_gone_on_with():
 def test_a_pivot_that_cannot_be_is_refused(frame, words):
     with pytest.raises(QueryRefused, match=words):
         pivoted(frame, "r", "c", "n")
+
+
+def test_a_word_that_is_none_is_answered_with_those_there_are():
+    question = Question.from_query("explore.all_history=true&explore.picture=pie")
+
+    assert question == Question()
+    assert question.notes[0] == "Ignored unknown all_history: 'true'. It may be yes."
+    assert "'pie'. It may be auto, " in question.notes[1]

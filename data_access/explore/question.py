@@ -199,7 +199,7 @@ class _Reader:
             return ""
         if value in allowed:
             return value
-        self._refuse(name, value)
+        self._refuse(name, value, f" It may be {', '.join(filter(None, allowed))}.")
         return default
 
     def name(self, name: str) -> str:

@@ -34,6 +34,7 @@ CALENDARS: Final = {"day": "1d", "week": "1w", "month": "1mo"}
 COUNTS: Final = ("count", "people", "sessions", "rows")  # a quiet day has none of these: zero
 _CLOCK: Final = ("weekday", "hour_of_day")  # whole numbers that are no quantity
 _WEEK: Final = ("weekday",)
+_EXACT_MAX: Final = 2**53  # a float holds no longer whole number for certain
 # Plotly reads a little HTML, and Streamlit slots of the theme (charts.label_of does the same)
 _MARKUP: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "#0000": "#\u200b0000"}
 _FEW: Final = 6  # values side by side in bars; more make a grid
@@ -390,10 +391,10 @@ def number(frame: pl.DataFrame, plan: Plan, question: Question) -> str:
     value = frame[plan.y][0] if plan.y and frame.height else None
     if value is None and not question.sql and question.measure in COUNTS:
         value = 0  # of nothing there are none; any other measure of nothing has no value
-    kind = kind_of(plan.y, question)
-    if kind == "count" and isinstance(value, int):
-        return f"{value:,}"  # there is room for all of it
-    return charts.SAY[kind](None if value is None else float(value))
+    exact, kind = None if value is None else float(value), kind_of(plan.y, question)
+    if kind == "count" and exact is not None and exact.is_integer() and abs(exact) < _EXACT_MAX:
+        return f"{exact:,.0f}"  # there is room for all of it
+    return charts.SAY[kind](exact)
 
 
 def adds_up(question: Question) -> bool:
