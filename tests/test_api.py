@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import tempfile
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,7 @@ from data_access.api import Api, endpoints, prometheus, reader, rows, server
 from data_access.api.answers import KPIS
 from data_access.config import Server
 from ingest import tokens
+from ingest.__main__ import main as run_ingest
 from ingest.demo import write_demo
 from ingest.sampling import Sampling
 from ingest.team import save_segment
@@ -537,6 +539,16 @@ def test_a_token_opens_only_what_its_scope_says(client, demo, endpoint):
         assert told.status == (200 if scope == endpoint.scope else 403)
         if told.status == 403:
             assert f'scope="{endpoint.scope}"' in told.headers["www-authenticate"]
+
+
+def test_the_command_a_refusal_tells_of_makes_the_token_that_is_needed(client, capsys):
+    for token in (None, client.make("read")):
+        told = client("/metrics", token=token).json()
+        [command] = re.findall(r"python -m ingest (token create [-\w ]+)", told["detail"])
+
+        assert run_ingest(["--home", str(client.home), *command.split()]) == 0
+
+    assert client("/metrics", token=capsys.readouterr().out.split()[-1]).status == 200
 
 
 @pytest.mark.parametrize(

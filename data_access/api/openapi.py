@@ -22,7 +22,7 @@ TITLE: Final = "Betascope"
 ABOUT: Final = (
     "The numbers of the pages, as JSON. Every data endpoint takes the query string of a page's "
     "link, and answers with `data` and with `meta`, which says what was counted over which days. "
-    "A token comes from `python -m ingest token create`."
+    "A token comes from `python -m ingest token create --name WHO`."
 )
 _REFUSALS: Final = {
     "400": "A parameter is unknown, or has a value that cannot be used.",

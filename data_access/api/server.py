@@ -353,7 +353,7 @@ class Api:
             raise Refused(
                 HTTPStatus.FORBIDDEN,
                 f"This token lacks the scope {endpoint.scope}. Make one that has it: "
-                f"python -m ingest token create --scope {endpoint.scope}.",
+                f"python -m ingest token create --name WHO --scope {endpoint.scope}",
                 headers={
                     "WWW-Authenticate": f'Bearer error="insufficient_scope", '
                     f'scope="{endpoint.scope}"'
@@ -549,14 +549,14 @@ def _check_sizes(scope: Scope) -> None:
 
 
 _WHY: Final = {
-    "missing": "This needs a token: Authorization: Bearer bts_... `python -m ingest token create` "
-    "makes one. A token in the address is not looked at.",
+    "missing": "This needs a token: Authorization: Bearer bts_... `python -m ingest token create "
+    "--name WHO` makes one. A token in the address is not looked at.",
     "several": "There are several Authorization headers. Send one.",
     "scheme": "The Authorization header has to say Bearer and a token.",
     "malformed": "That is no token: they read bts_, an id, _ and a secret.",
     "unknown": "This token is not known here.",
-    "expired": "This token has expired. `python -m ingest token create` makes another.",
-    "revoked": "This token was revoked. `python -m ingest token create` makes another.",
+    "expired": "This token has expired. `python -m ingest token create --name WHO` makes another.",
+    "revoked": "This token was revoked. `python -m ingest token create --name WHO` makes another.",
 }
 
 
