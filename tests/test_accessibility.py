@@ -123,7 +123,9 @@ def test_nothing_that_opens_has_a_fault(page, app):
     for name in ("Saved views", "Notes", "Details"):
         with opened_by(page, name):
             free_of_faults(page, name)
-            for tab in page.get_by_role("tab").all():
+            tabs = page.get_by_role("tab").all()
+            assert bool(tabs) == (name == "Details")
+            for tab in tabs:
                 tab.click()
                 free_of_faults(page, tab.inner_text())
     for label in ("Tier", "Who is behind"):
@@ -235,8 +237,9 @@ def test_on_paper_the_dark_page_is_black_on_white_with_its_link_and_nothing_to_p
         assert "tier=paid" in foot.inner_text()
         assert "span=custom" in foot.inner_text()  # the days, not "the last 28"
         for hidden in ("stSidebar", "stHeader", "stPopover", "stSelectbox", "stButtonGroup"):
-            for one in page.get_by_test_id(hidden).all():
-                assert not one.is_visible(), hidden
+            there = page.get_by_test_id(hidden).all()
+            assert there, hidden
+            assert not any(one.is_visible() for one in there), hidden
         kept = page.locator("[class*=st-key-cell-]").first.evaluate(f"{style}.breakInside")
         assert kept == "avoid"
 

@@ -11,7 +11,6 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.test_browser import (
-    SLOW_MS,
     app,
     browser,
     choose,
@@ -129,13 +128,10 @@ def test_a_heavy_query_is_cancelled_and_the_next_one_runs(page, app):
     cancel = page.get_by_role("button", name="Cancel")
     expect(cancel).to_be_visible()
     expect(page.get_by_text(re.compile("Running for [1-9]"))).to_be_visible()
-    began = time.monotonic()
     cancel.click()
-    expect(page.get_by_text("Cancelled.")).to_be_visible()
-    took = time.monotonic() - began
 
+    expect(page.get_by_text("Cancelled.")).to_be_visible()
     expect(page.get_by_text("Running for")).to_have_count(0)
-    assert took < SLOW_MS / 1_000
     write(page, "SELECT 1 AS one FROM events LIMIT 2")
     assert rows(page, "2")
 

@@ -405,9 +405,9 @@ def test_a_picture_stands_in_the_frame_of_a_named_site_alone_and_fills_it(browse
         frame = f'<iframe src="{app}/overview?embed=true&amp;cell=people-by-tier&amp;{FEB}"'
         with site(tmp_path / "wiki", f'{frame} width="600" height="500"></iframe>') as wiki:
             with opened(browser) as page:
-                page.goto(wiki)
+                with page.expect_console_message(lambda said: "frame-ancestors" in said.text):
+                    page.goto(wiki)
                 inside = page.frame_locator("iframe")
-                page.wait_for_timeout(2_000)
                 assert inside.get_by_text("People by tier").count() == 0  # not a named site
 
             origin = wiki.rpartition("/")[0]
