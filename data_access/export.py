@@ -625,7 +625,7 @@ _DUBLIN: Final = {"title": "title", "description": "about", "created": "made_at"
 _COUNTED: Final = ("rows", "rows_whole", "complete")
 
 
-def stem_of(text: str, *, otherwise: str = "rows") -> str:
+def stem_of(text: str) -> str:
     """Return a file name's stem made of a text: lower-case letters, digits and hyphens alone."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:STEM_CHARS_MAX].strip("-") or otherwise
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:STEM_CHARS_MAX].strip("-") or "rows"

@@ -245,11 +245,9 @@ class SessionRollups:
             session_id=key,
         )
 
-    def end_all(
-        self, *, reason: str = "worker_shutdown", at: datetime | None = None
-    ) -> list[Record]:
-        """Return a record for each session that has something waiting."""
-        ended = [self.end(key, reason=reason, at=at) for key in list(self._sessions)]
+    def end_all(self) -> list[Record]:
+        """Return a record for each session that has something waiting, as the process stops."""
+        ended = [self.end(key, reason="worker_shutdown") for key in list(self._sessions)]
         return [record for record in ended if record is not None]
 
     def _is_full(self, turns: _Turns | None, at: datetime) -> bool:

@@ -170,11 +170,11 @@ class Quarantined:
 
 
 def parse_line(
-    line: bytes, *, file: str, number: int, event_id: Callable[[], str], salt: bytes = b""
+    line: bytes, *, file: str, number: int, event_id: Callable[[], str]
 ) -> list[Row] | Quarantined:
     """Return the rows of one line, or why it was refused."""
     try:
-        return read_row(parse_json(line), event_id=event_id, salt=salt)
+        return read_row(parse_json(line), event_id=event_id)
     except Refused as refusal:
         return quarantined(file, number, str(refusal), line)
     except (ValueError, RecursionError) as error:

@@ -59,7 +59,6 @@ def by_value(
     subtitle: str,
     empty: str,
     channels: Sequence[str] = (),
-    event: str | None = None,
 ) -> None:
     """Put a cell of people by the values of a property here; a click shows who they are."""
     asked: dict[str, Any] = {
@@ -67,7 +66,6 @@ def by_value(
         "most": BARS,
         "least_users": view.facts.settings.group_users_min,
         "channels": tuple(channels),
-        "event": event,
     }
     cell(
         view,
