@@ -44,7 +44,7 @@ with left:
         "Editors",
         "ide",
         channels=IN_IT,
-        subtitle="People in the extension by the editor their events name; click a bar for them",
+        subtitle="People in the extension by the editor their events name",
         empty="No event of the extension names an editor. Send `ide` with its events.",
     )
 with right:

@@ -135,3 +135,4 @@ def test_a_picture_that_leaves_the_app_has_the_light_themes_colours_and_says_wha
     assert found["layout"]["annotations"][-1]["text"] == "Betascope · 28 days"
     assert found["layout"]["height"] > 300
     assert "template" not in found["layout"]
+    assert "Source" not in found["layout"]["font"]["family"], "the file has no font of the page"

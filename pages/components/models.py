@@ -121,7 +121,7 @@ def ranking(view: View, title: str, name: str, rank: str) -> None:
         title,
         ask("models", by=(name,)),
         lambda data: _bars(data.now, name, rank),
-        subtitle=f"By {rank} in this period; click a bar for the people",
+        subtitle=f"By {rank} in this period",
         alt=lambda data: pictures.said_bars(ranked(data.now, rank), name, COLUMNS[rank]),
         empty=NO_CALLS,
         marks=lambda data: _marks(data.now, name, rank),

@@ -40,6 +40,8 @@ _ICON: Final = re.compile(r":material/[a-z_]+:\s*")
 _SLOT: Final = re.compile(r"#0000\d\d\b")  # by itself, or in the markup of a label
 _INK: Final = "#1B242D"
 _FONT: Final = "Source Sans, Source Sans Pro, Helvetica, Arial, sans-serif"
+# a file of a figure is drawn without the page's own fonts: Plotly has to measure what will be there
+_FIGURE_FONT: Final = "Helvetica, Arial, sans-serif"
 
 
 def button(picture: Mapping[str, Any], stem: str, *, key: str) -> None:
@@ -133,7 +135,7 @@ def as_picture(drawn: go.Figure, about: About, subtitle: str) -> dict[str, Any]:
         },
         "paper_bgcolor": "#FFFFFF",
         "plot_bgcolor": "#FFFFFF",
-        "font": {"family": _FONT, "color": _INK, "size": 13},
+        "font": {"family": _FIGURE_FONT, "color": _INK, "size": 13},
         "colorway": [light for light, _ in palette.COLOURS.values()],
         "title": {
             "text": f"<b>{html.escape(about.title)}</b>",
