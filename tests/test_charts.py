@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import tomllib
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import parse_qs
 
 import polars as pl
@@ -15,6 +16,7 @@ import pytest
 from data_access import Window
 from data_access.asked import end_of_span
 from pages.components import charts, filters, funnel_charts, palette, pictures
+from pages.components.view import View
 
 ROOT = Path(__file__).parent.parent
 DAYS = pl.date_range(date(2026, 11, 1), date(2026, 11, 5), eager=True)
@@ -31,6 +33,12 @@ def test_a_gap_in_the_data_is_a_gap_in_the_line():
     line = trace(figure, "people")
     assert list(line.y) == [3, None, 5, 6, 1]
     assert line.connectgaps is False
+
+
+def test_the_hour_that_is_not_over_is_one_of_utc_on_the_page_s_clock():
+    run = SimpleNamespace(timezone="Asia/Kolkata", now=datetime(2026, 11, 26, 10, 50, tzinfo=UTC))
+
+    assert View.open_hour(run) == datetime(2026, 11, 26, 15, 30)  # noqa: DTZ001 - a clock's face
 
 
 def test_an_open_period_is_dashed_and_never_a_drop_of_the_line():

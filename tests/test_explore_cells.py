@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -66,8 +67,9 @@ MORE: list[tuple[str, dict[str, Any]]] = [
 ]
 ASKS = [Ask(name, tuple(TOLD.get(name, {}).items())) for name in METRICS]
 ASKS += [Ask(name, tuple(options.items())) for name, options in MORE]
-SAME = [one for one in ASKS if start_of(one).column]
-OTHERS = list(dict.fromkeys(start.question for one in ASKS if not (start := start_of(one)).column))
+STARTS = [(one, start_of(one, WINDOW)) for one in ASKS]
+SAME = [one for one, start in STARTS if start.column]
+OTHERS = list(dict.fromkeys(start.question for _, start in STARTS if not start.column))
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +135,7 @@ def named(one: Ask) -> str:
 
 @pytest.mark.parametrize("one", ASKS, ids=named)
 def test_every_metric_has_a_question_that_its_link_says(one):
-    question = start_of(one).question
+    question = start_of(one, WINDOW).question
 
     assert Question.from_query(question.to_link()) == question
     assert question.table in METRICS[one.metric].sources
@@ -148,7 +150,7 @@ def test_every_question_of_a_metric_has_an_answer(world, question):
 @pytest.mark.slow
 @pytest.mark.parametrize("one", SAME, ids=named)
 def test_a_question_that_claims_the_same_numbers_has_them(world, one):
-    start = start_of(one)
+    start = start_of(one, WINDOW)
     found = answer(world, start.question)
     metric = METRICS[one.metric]
     frames = [
@@ -175,7 +177,8 @@ def numbers(frame: pl.DataFrame, column: str) -> list[float]:
 def test_what_is_the_same_is_said_of_many_and_of_none_that_follows_people():
     same = {one.metric for one in SAME}
 
-    assert {"active_users", "activity", "latency", "error_groups", "by_property"} <= same
+    assert {"active_users", "activity", "latency", "error_groups", "hourly"} <= same
+    assert not same & {"by_property"}, "few people are one group there"
     assert not same & {"retention", "funnel", "lifecycle", "kpis", "journeys", "experiment"}
 
 
@@ -189,4 +192,15 @@ def test_what_is_the_same_is_said_of_many_and_of_none_that_follows_people():
     ],
 )
 def test_what_the_question_cannot_say_it_does_not_claim(one, words):
-    assert start_of(one).column == ""
+    assert start_of(one, WINDOW).column == ""
+
+
+@pytest.mark.parametrize(
+    ("timezone", "is_same"),
+    [("Europe/Berlin", True), ("Asia/Kolkata", False), ("Australia/Adelaide", False)],
+)
+def test_hours_are_the_same_only_where_the_clock_agrees_with_utc_s(timezone, is_same):
+    window = replace(WINDOW, timezone=timezone)
+
+    assert bool(start_of(Ask("hourly"), window).column) is is_same
+    assert start_of(Ask("activity"), window).column == "events"

@@ -126,7 +126,8 @@ WAYS: Final[dict[str, _Way]] = {
     "movers": _Way("count", group=("event_name",), order="-", column="events"),
     "tiers": _Way("people", group=("user_tier",), column="users"),
     "kpis": _Way("people", every="1d", among=ACTIVE_EVENTS),
-    "by_property": _Way("count", by=("key",), events=("event",), order="-", column="events"),
+    # not the same: values of few people are one group there
+    "by_property": _Way("count", by=("key",), events=("event",), order="-"),
     "people": replace(
         _BY_PERSON, events=("active_events",), by=("value",), order="-", column="times"
     ),

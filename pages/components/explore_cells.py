@@ -7,10 +7,11 @@ with the metric's own, and the cell's days and stage go along where they differ 
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
 
 import streamlit as st
 
@@ -22,7 +23,7 @@ from pages.components.view import current
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from data_access import Filters
+    from data_access import Filters, Window
     from pages.components.cell import Ask
     from pages.components.view import View
 
@@ -37,7 +38,7 @@ class Kept:
     is_whole: bool = True  # nothing about the cell's days is lost on the way
 
 
-def start_of(ask: Ask) -> Start | None:
+def start_of(ask: Ask, window: Window) -> Start | None:
     """Return the question of one ask of a cell; None when it is not about the four tables."""
     spec = METRICS.get(ask.metric)
     if spec is None:
@@ -49,7 +50,17 @@ def start_of(ask: Ask) -> Start | None:
         for name, one in inspect.signature(spec.compute).parameters.items()
         if one.default is not inspect.Parameter.empty
     }
-    return started(ask.metric, spec.sources, options | given, split=split)
+    start = started(ask.metric, spec.sources, options | given, split=split)
+    if "hour" in start.question.group and not _has_hours_of_utc(window):
+        return replace(start, column="")
+    return start
+
+
+def _has_hours_of_utc(window: Window) -> bool:
+    """Say whether the hours of metrics, UTC's, begin with those of the page's clock."""
+    zone, hour = ZoneInfo(window.timezone), timedelta(hours=1)
+    offsets = (at.astimezone(zone).utcoffset() for at in (window.opens_at, window.closes_at))
+    return not any((offset or timedelta()) % hour for offset in offsets)
 
 
 def offer(
@@ -60,7 +71,7 @@ def offer(
         return
     found: dict[Question, tuple[str, Start]] = {}
     for ask in asks:
-        start = start_of(ask)
+        start = start_of(ask, view.window)
         if start is not None and len(found) < OFFERED_MAX:
             found.setdefault(start.question, (ask.name, start))
     if not found:

@@ -172,9 +172,9 @@ class View:
         return replace(self, filters=filters)
 
     def open_hour(self) -> datetime:
-        """Return the hour it is, on the page's own clock face: its bar is not over."""
-        local = self.now.astimezone(ZoneInfo(self.timezone))
-        return local.replace(minute=0, second=0, microsecond=0, tzinfo=None)
+        """Return the hour of UTC it is, on the page's own clock face: its bar is not over."""
+        hour = self.now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        return hour.astimezone(ZoneInfo(self.timezone)).replace(tzinfo=None)
 
     def later(self, fill: Callable[[], None]) -> None:
         """Fill something after the whole page has been laid out, so that nothing jumps."""
