@@ -944,7 +944,7 @@ def test_masks_are_words_the_hash_reads_as_hidden() -> None:
         explain("", message=text(raw)).hash
         == explain("", message="user [email] from [ip] has card [card]").hash
     )
-    for mask in set(re.findall(r"\[\w ]+\]", " ".join(map(text, (s for s, _ in SECRETS))))):
+    for mask in set(re.findall(r"\[[\w ]+\]", " ".join(map(text, (s for s, _ in SECRETS))))):
         assert text(mask) == mask
 
 
