@@ -156,11 +156,15 @@ def _flat(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _in_cells(frame: pl.DataFrame) -> pl.DataFrame:
     """Return the frame as a sheet can hold it: as in CSV, but times stay times where they can."""
-    columns = [
-        _clock(column) if _is_time_of_a_sheet(column) else _text_of(column, column.dtype)
-        for column in frame
-    ]
-    return _without_formulas(pl.DataFrame(columns))
+    return _without_formulas(pl.DataFrame([_cells_of(column) for column in frame]))
+
+
+def _cells_of(column: pl.Series) -> pl.Series:
+    if _is_time_of_a_sheet(column):
+        return _clock(column)
+    if column.dtype == pl.Date and not column.is_between(date.min, date.max).all():
+        return column.cast(pl.String)
+    return _text_of(column, column.dtype)
 
 
 def _is_time_of_a_sheet(column: pl.Series) -> bool:

@@ -125,6 +125,18 @@ def test_more_rows_on_the_way_than_the_engine_counts_are_said_in_plain_words(dem
     assert "Join on a column" in str(refused.value)
 
 
+def test_a_time_that_no_calendar_reaches_is_refused_and_leaves_no_file(demo, tmp_path):
+    far = Question(sql="SELECT timestamp + INTERVAL '999999999 days' AS t FROM events")
+    into = tmp_path / "rows.parquet"
+
+    for file in (None, into):
+        with pytest.raises(QueryRefused, match="too far away to be shown: t"):
+            ask(far, Filters(WINDOW), demo, into=file)
+
+    assert not into.exists()
+    assert asked(demo, "SELECT timestamp + INTERVAL '90000000 days' AS t FROM events").height > 0
+
+
 def test_a_query_can_be_cancelled(demo):
     asked_for = start(Question(sql=ENDLESS), Filters(WINDOW), demo)
     assert not asked_for.wait(0.5)
@@ -403,6 +415,7 @@ def test_rows_that_are_not_in_the_copy_yet_are_seen(demo, load_lines, home):
         ("SELECT MEDAIN(weight) FROM events", "MEDAIN", "MEDIAN"),
         ("DROP TABLE events", "Only SELECT", "DROP"),
         ("SELECT FROM events", "", ""),
+        ("SELECT CONCAT() FROM events", "'expressions' missing for CONCAT", "brackets"),
         ("SELECT COUNT(*) FROM events WHERE", "", ""),
         ("SELECT weight FROM events GROUP BY channel", "GROUP BY", "weight"),
         ("SELECT SUM(event_name) FROM events", "cannot be answered", "CAST"),

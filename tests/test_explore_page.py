@@ -467,6 +467,19 @@ def test_one_number_is_told_whole(value: float, said: str):
     assert explore_charts.number(frame, Plan("number", None, "n", None), SQL) == said
 
 
+@pytest.mark.slow
+def test_a_number_is_only_ever_made_of_numbers_and_called_what_it_is_called(demo):
+    named = '"![x](https://evil.org/a.png)"'
+    sql = f"SELECT COUNT(*) AS {named}, MIN(event_name) AS a FROM events"
+
+    pictured = opened(demo, **{"explore.sql": sql, "explore.picture": "number"})
+    of_text = opened(demo, **{"explore.sql": sql, "explore.picture": "number", "explore.y": "a"})
+
+    assert pictured.metric[0].label == r"\!\[x\]\(https\://evil\.org/a\.png\)"
+    assert "no number to draw" in words(of_text)
+    assert not of_text.metric
+
+
 @pytest.mark.parametrize("picture", explore_words.PICTURES)
 def test_every_picture_is_drawn_of_hostile_names_and_gaps(picture):
     frame = pl.DataFrame(

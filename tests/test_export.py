@@ -205,6 +205,7 @@ def test_times_are_times_in_a_sheet_told_in_utc_and_text_where_it_has_no_place_f
             "face": [datetime(2026, 3, 1, 12)] * 2,  # noqa: DTZ001 - a clock's face has no zone
             "fine": [datetime(2026, 3, 1, 12, 0, 0, 1, tzinfo=UTC)] * 2,
             "early": [datetime(1899, 1, 1, tzinfo=UTC)] * 2,
+            "before years": pl.Series([date(1, 1, 1)] * 2).dt.offset_by("-438y"),
             "day": [date(1900, 3, 1), date(1900, 2, 28)],
         }
     )
@@ -213,9 +214,10 @@ def test_times_are_times_in_a_sheet_told_in_utc_and_text_where_it_has_no_place_f
     book = export.to_excel(frame)
 
     fine, early = "2026-03-01T12:00:00.000001Z", "1899-01-01T00:00:00.000000Z"
+    before = "'-0437-01-01"
     assert cells(book, "xlsx")[1:] == [
-        [midnight, midnight + 0.5, fine, early, 61],
-        [midnight + 0.5, fine, early, "1900-02-28"],
+        [midnight, midnight + 0.5, fine, early, before, 61],
+        [midnight + 0.5, fine, early, before, "1900-02-28"],
     ]
     with zipfile.ZipFile(io.BytesIO(book)) as parts:
         styles = parts.read("xl/styles.xml").decode()

@@ -10,6 +10,7 @@ It opens no file and runs nothing.
 from __future__ import annotations
 
 import logging
+import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,6 +35,7 @@ NODES_MAX: Final = 3_000
 DEPTH_MAX: Final = 240  # of the tree
 BRACKETS_MAX: Final = 30  # one in another: the parser calls itself some twenty times for each
 _UNSEEN: Final = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+_CLASS: Final = re.compile(r"<class '(?:\w+\.)*(\w+)'>")  # the parser's name of a function
 _COLUMNS: Final = frozenset(name for schema in SCHEMAS.values() for name in schema)
 
 logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of what is then refused
@@ -157,6 +159,7 @@ def _not_understood(error: SqlglotError) -> QueryRefused:
     found = getattr(error, "errors", None) or [{}]
     first = found[0]
     what = str(first.get("description") or str(error).partition("\n")[0])[:200]
+    what = _CLASS.sub(lambda found: found[1].upper(), what)
     where = ""
     if first.get("line"):
         near = str(first.get("highlight") or "").strip()

@@ -614,6 +614,13 @@ def _log(printer: Printer, node: exp.Expr) -> str:
     return f"(LN({of}) / LN({printer.expression(node.this)}))"
 
 
+def _power(printer: Printer, node: exp.Expr) -> str:
+    """Print POW of a float: of a whole number the engine's is another one beyond 64 bits."""
+    only(node, "this", "expression")
+    of, power = (_number_from(printer, one) for one in (node.this, node.expression))
+    return f"POW(CAST({of} AS DOUBLE), {power})"
+
+
 def _trim(printer: Printer, node: exp.Expr) -> str:
     only(node, "this", "position", "expression")
     words = {"": "TRIM", "BOTH": "TRIM", "LEADING": "LTRIM", "TRAILING": "RTRIM"}
@@ -840,6 +847,6 @@ PRINTERS: Final[dict[type[exp.Expr], Callable[..., str]]] = {
     exp.Exp: _of_number("EXP"),
     exp.Ln: _of_number("LN"),
     exp.Log: _log,
-    exp.Pow: _call("POW", "this", "expression"),
+    exp.Pow: _power,
     exp.Pi: _call("PI"),
 }

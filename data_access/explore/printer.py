@@ -122,7 +122,8 @@ class Printer:
         alias = node.args["alias"]
         only(alias, "this")
         name = self.source_name(alias.this)
-        if name.lower() in SCHEMAS or any(name in names for names in self.ctes):
+        taken = (one.lower() for names in self.ctes for one in names)  # the engine's small letters
+        if name.lower() in SCHEMAS or name.lower() in taken:
             refuse("This name is taken already:", alias, "Call that part of the query otherwise.")
         printed = f'"{name}" AS ({self.query(node.this)})'
         self.ctes[-1][name] = self.made

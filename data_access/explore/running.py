@@ -35,6 +35,7 @@ from data_access.explore.refused import (
     BUSY,
     CANCELLED,
     CRASHED,
+    FAILED,
     MEMORY,
     MOVED,
     SIZE,
@@ -351,7 +352,8 @@ class _Process:
             body = self._part(self._size(), most.RESULT_BYTES_MAX)
             if "what" in header:
                 raise _said(header, request)
-        return _answer(header, body, request, into, guarded=guarded)
+        with _whole_or_gone(into):
+            return _answer(header, body, request, into, guarded=guarded)
 
     @contextlib.contextmanager
     def _within(self, seconds: float, request: Request | None) -> Iterator[None]:
@@ -485,6 +487,7 @@ def _answer(
     found = frame.height
     if into is not None:
         found = pl.scan_parquet(into).select(pl.len()).collect().item()
+    _check_times(frame.lazy() if into is None else pl.scan_parquet(into))
     return Answer(
         frame=frame,
         truncated=bool(header["truncated"]) or found > request.rows,
@@ -496,6 +499,27 @@ def _answer(
         guarded=guarded,
         file=into,
     )
+
+
+def _check_times(rows: pl.LazyFrame) -> None:
+    """Refuse a time so far away that the engine holds it and panics where it is shown."""
+    a_day = {"ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
+    far = []
+    for name, kind in rows.collect_schema().items():
+        if isinstance(kind, pl.Date | pl.Datetime):
+            unit = a_day[kind.time_unit] if isinstance(kind, pl.Datetime) else 1
+            days = pl.selectors.by_name(name).to_physical().cast(pl.Int64) // unit
+            far.append((days.abs() > most.DAYS_FROM_1970_MAX).any())
+    if not far:
+        return
+    for name, is_far in rows.select(far).collect(engine="streaming").row(0, named=True).items():
+        if is_far:
+            raise QueryRefused(
+                "A time in the answer is too far away to be shown:",
+                f"{name}.",
+                "Add or take away fewer days.",
+                kind=FAILED,
+            )
 
 
 def _import_paths() -> list[str]:

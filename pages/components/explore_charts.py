@@ -169,7 +169,7 @@ def _missing(frame: pl.DataFrame, plan: Plan) -> str:
         return "There is nothing to draw: the answer has no rows."
     if plan.picture == "heatmap" and not plan.series:
         return "A grid needs two columns to group by, one across and one down."
-    if not plan.y or not frame.schema[plan.y].is_numeric():
+    if not has_number(frame, plan):
         return "The answer has no number to draw. Measure something, or look at the table."
     if not plan.x:
         return "There is one number, and nothing to draw it along. Group by something."
@@ -384,6 +384,11 @@ def _said(frame: pl.DataFrame, plan: Plan, kind: str) -> str:
         f"A chart of {what}, {frame.height:,} values from {say(low)} to {say(high)}. "
         "The numbers are under Table."
     )
+
+
+def has_number(frame: pl.DataFrame, plan: Plan) -> bool:
+    """Tell whether what is to be drawn is a number: a link may name any column."""
+    return bool(plan.y) and frame.schema[plan.y].is_numeric()
 
 
 def number(frame: pl.DataFrame, plan: Plan, question: Question) -> str:

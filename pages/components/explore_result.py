@@ -211,9 +211,10 @@ def _chart(view: View, question: Question, frame: pl.DataFrame, plan: Plan, auto
         if plan.picture != "number":
             label = "Down" if plan.picture == "heatmap" else "Apart by"
             _columns(label, "series", plan.series, [name for name in keys if name != plan.x])
-    if plan.picture == "number":
+    if plan.picture == "number" and explore_charts.has_number(frame, plan):
         with st.container(width="content", border=True, key="explore-number"):
-            st.metric(words.label(plan.y), explore_charts.number(frame, plan, question))
+            label = text.escaped(words.label(plan.y))
+            st.metric(label, explore_charts.number(frame, plan, question))
         return
     drawn = explore_charts.draw(frame, plan, question, view.window)
     if isinstance(drawn, str):

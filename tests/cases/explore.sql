@@ -146,3 +146,4 @@ SELECT ROUND(0.5), ROUND(2.5), ROUND(-2.5), ROUND(81.25, 1), ROUND(0.0625, 3), R
 SELECT channel, ROUND(100.0 * COUNT(*) / SUM(COUNT(*)) OVER (), 2), ROUND(AVG(duration_ms), 1), ROUND(SUM(weight)) FROM events GROUP BY channel
 SELECT event_id FROM events ORDER BY CASE WHEN channel = 'web' THEN 0 WHEN channel = 'server' THEN 1 ELSE 2 END, timestamp DESC, event_id LIMIT 20
 SELECT event_id FROM events ORDER BY IF(channel = 'web', 1.5, 0), CASE WHEN result = 'success' THEN 'a' ELSE 'b' END, event_id DESC LIMIT 20
+SELECT POW(10, 19) AS a, POW(2, -1) AS b, POW(weight, 2) AS c FROM events
