@@ -1,13 +1,20 @@
-"""The same migrations for sqlite-utils' own command line: `sqlite-utils migrate telemetry.db`.
+"""The same migrations for sqlite-utils' own command line.
+
+    sqlite-utils migrate path/to/telemetry.db ingest/migrations.py
 
 Only a person's command imports this file; sqlite-utils loads pandas, which a host must not.
 """
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlite_utils import Migrations
+
+if __name__ != "ingest.migrations":  # the command runs this file as text and knows no `ingest`
+    sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from ingest.migrate import MIGRATION_SET, MIGRATIONS
 

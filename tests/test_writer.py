@@ -8,9 +8,12 @@ import json
 import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,8 +28,8 @@ from tests.lines import event, many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+MIGRATIONS = Path(__file__).parent.parent / "ingest" / "migrations.py"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
@@ -292,9 +295,8 @@ def test_sqlite_utils_sees_our_migrations_as_applied(home):
 
 def test_sqlite_utils_own_command_makes_the_same_database(home, tmp_path):
     open_database(home / "telemetry.db").close()
-    database = sqlite_utils.Database(tmp_path / "other.db")
-    migrations.apply(database)
-    database.close()
+    command = [Path(sys.executable).with_name("sqlite-utils"), "migrate", "other.db", MIGRATIONS]
+    subprocess.run(command, cwd=tmp_path, check=True)
 
     assert schema(tmp_path / "other.db") == schema(home / "telemetry.db")
     open_database(tmp_path / "other.db").close()
