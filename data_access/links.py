@@ -24,6 +24,7 @@ from data_access.measures import MEASURES, Measure
 from data_access.metrics import METRICS
 from data_access.metrics.breakdown import BREAKDOWNS
 from data_access.pipeline import pipeline
+from data_access.schema import SCHEMAS
 from data_access.sources import first_day, last_day, properties, stages
 
 if TYPE_CHECKING:
@@ -241,8 +242,12 @@ class Link:
         if split is None and link_split is not None:
             split = link_split
             notes.append(f"Once per {split}, as the link says.")
-        if split is not None and split not in {*BREAKDOWNS, "stage", *properties(home)}:
-            notes.append(f"{split!r} is no column and, of late, no metadata key.")
+        columns = (column for source in metric.sources for column in SCHEMAS[source])
+        if split is not None and split not in {*BREAKDOWNS, "stage", *columns, *properties(home)}:
+            notes.append(
+                f"{split!r} is neither a column nor a breakdown the pages offer: is it spelled as "
+                "in the metadata?"
+            )
         return Request(metric, filters, asked, split, tuple(notes))
 
     def _filters(

@@ -112,6 +112,13 @@ def test_the_link_of_a_page_asks_with_its_choices_and_its_room(beta):
     assert asked.compute(beta).collect().columns[:2] == ["group", "cohort"]
 
 
+@pytest.mark.parametrize(("split", "is_doubted"), [("user_tier", False), ("http.status", True)])
+def test_only_a_breakdown_that_may_be_misspelt_is_doubted(beta, split, is_doubted):
+    asked = link("span=7d", beta, split=split)
+
+    assert any("spelled" in note for note in asked.notes) is is_doubted
+
+
 def test_a_funnel_is_the_pages_own(beta):
     query = urlencode(
         [
