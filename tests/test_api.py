@@ -404,6 +404,13 @@ def test_rows_of_the_same_instant_are_on_one_page_each(home, load_lines):
     assert [one[-1] for one in found] == list("876543210")
 
 
+def test_an_address_that_takes_nothing_says_so(home):
+    refused = Client(home)("/readyz?x=1", token=None)
+
+    assert refused.status == 400
+    assert json.loads(refused.body)["detail"].endswith("'x'. This address takes none.")
+
+
 def test_behind_a_root_path_the_api_still_comes_before_the_pages(load_lines, home, monkeypatch):
     load_lines(*a_beta())
     client = Client(home)

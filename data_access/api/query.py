@@ -232,9 +232,10 @@ def _is_of_a_page(name: str, of_pages: Collection[str]) -> bool:
 def _unknown(name: str, known: list[str]) -> Refused:
     meant = near(name, known)
     perhaps = f" Did you mean {' or '.join(meant)}?" if meant else ""
+    others = f"Known are {', '.join(known)}." if known else "This address takes none."
     return Refused(
         HTTPStatus.BAD_REQUEST,
-        f"There is no parameter {shown(name)}.{perhaps} Known are {', '.join(known)}.",
+        f"There is no parameter {shown(name)}.{perhaps} {others}",
         parameter=name[:VALUE_CHARS_MAX],
         suggestions=meant,
         allowed=known,

@@ -83,7 +83,10 @@ def _moment(value: object) -> float:
     """Return a claim's moment; what is none is long over."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0.0
-    return float(value) if math.isfinite(value) else 0.0
+    try:
+        return float(value) if math.isfinite(value) else 0.0
+    except OverflowError:  # a whole number larger than any float
+        return 0.0
 
 
 # --- addresses, domains, groups ---------------------------------------------------------------
@@ -94,7 +97,8 @@ def plain_address(value: object) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= ADDRESS_CHARS_MAX:
         return ""
     local, at, domain = value.rpartition("@")
-    if not (local and at) or any(not one.isprintable() or one.isspace() for one in value):
+    is_plain = all(one.isprintable() and not one.isspace() for one in value)
+    if not (local and at and is_plain) or "@" in local:
         return ""
     domain = plain_domain(domain)
     return f"{_lower(local)}@{domain}" if domain else ""
