@@ -71,11 +71,12 @@ cell(
     "Groups",
     [ask("error_groups"), ask("kpis")],
     lambda data: failures.groups(view, data),
-    subtitle="Same place in the code, same group. Choose a row to see its occurrences below",
+    subtitle="Same place in the code, same group",
     alt="A table of groups of errors, most frequent first.",
     empty=EMPTY,
     is_empty=lambda data: not data.now.height,
     on_row=failures.choose_row,
+    hint="Choose a row to see its occurrences below",
 )
 cell(
     view,

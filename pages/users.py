@@ -76,6 +76,7 @@ def everybody() -> None:
             else "Nobody's hash begins so. Try fewer characters, or fewer filters.",
             is_empty=lambda data: data.now.is_empty(),
             on_row=people.choose_row,
+            hint="Choose a row to open a page",
         )
     else:
         people.closed()

@@ -97,6 +97,12 @@ def test_nothing_of_what_a_page_offers_between_its_cells_is_left(demo, monkeypat
 
 
 @pytest.mark.slow
+def test_no_words_ask_for_what_cannot_be_done_in_a_frame(demo, monkeypatch):
+    assert "Choose a row" not in said(shown(demo, monkeypatch, "errors", cell="groups"))
+    assert "Choose a row to see" in said(shown(demo, monkeypatch, "errors", embedded=False))
+
+
+@pytest.mark.slow
 def test_the_last_line_says_whose_numbers_these_are_and_leads_to_the_page(demo, monkeypatch):
     app = shown(demo, monkeypatch, cell="active-people", tier="paid", timezone="Asia/Kolkata")
 

@@ -114,6 +114,7 @@ class Cell:
     is_below: bool = False  # a heading stands above it: its own is one level lower
     is_empty: Callable[[Data], bool] | None = None
     on_row: Callable[[pl.DataFrame, int], None] | None = None
+    hint: str = ""
     marks: Callable[[Data], Sequence[Mark]] | None = None
     at: Callable[[dict[str, Any], Data], str | None] | None = None
     behind: Callable[[str, Data], Behind] | None = None
@@ -144,7 +145,8 @@ def cell(
     empty : why there may be nothing, and what would fill it.
     more : `note` (below the picture: what is partial), `compare` (load the previous period too),
         `height` of the picture, `is_empty` when "no rows, or only zeros" is not the test,
-        `on_row` what choosing a row of a table does; `marks` what in the picture one can ask
+        `on_row` what choosing a row of a table does, `hint` the words for it, which a file and
+        a frame leave out; `marks` what in the picture one can ask
         about, `at` which of them a clicked point is, `behind` who that is.
     """
     several = tuple(asks) if isinstance(asks, list) else (asks,)
@@ -221,6 +223,8 @@ def _drawn(view: View, made: Cell, data: Data) -> Picture:
 
 def _body(view: View, made: Cell, data: Data) -> None:
     sample, subtitle = _sample(view, made), _words(made.subtitle, data)
+    if subtitle and made.hint and made.on_row is not None:
+        subtitle = f"{subtitle}. {made.hint}"
     if sample is not None:
         words = text.about(subtitle or "Estimated from a sample", sample)
         st.caption(words, help=text.estimated(sample))

@@ -146,7 +146,7 @@ def behind_days(view: View) -> dict[str, Any]:
 
 
 def counted(view: View, data: Data, search: Search) -> str:
-    """Say how many there are, which ones are shown, and what choosing one does."""
+    """Say how many there are, and which ones are shown."""
     if data.now.is_empty():
         return ""
     height, first = data.now.height, search.order.replace("-", " ")
@@ -162,7 +162,7 @@ def counted(view: View, data: Data, search: Search) -> str:
         if height > tables.ROWS_MAX
         else f"most by {first} first"
     )
-    return f"{text.some(height, 'person', 'people')} {who}, {shown}. Choose a row to open a page"
+    return f"{text.some(height, 'person', 'people')} {who}, {shown}"
 
 
 def picker(view: View, search: Search) -> None:

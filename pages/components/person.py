@@ -192,11 +192,12 @@ def _trouble(view: View, user: str) -> None:
                 rows=pictures.ROWS,
                 widths={"message_template": 240},
             ),
-            subtitle="Groups of errors, the latest first. Choose a row to open it on Errors",
+            subtitle="Groups of errors, the latest first",
             alt="A table of groups of errors the person met, the latest first.",
             empty="They met no error in this period.",
             is_empty=_no_rows,
             on_row=failures.choose_row,
+            hint="Choose a row to open it on Errors",
         )
         group = failures.chosen_group()
         if group:
