@@ -27,6 +27,7 @@ from data_access.views import history, queries
 from ingest.demo import write_demo
 from ingest.views import save_view
 from pages.components import (
+    boundary,
     explore,
     explore_build,
     explore_charts,
@@ -465,6 +466,16 @@ def test_one_number_is_told_whole(value: float, said: str):
     frame = pl.DataFrame({"n": [value]})
 
     assert explore_charts.number(frame, Plan("number", None, "n", None), SQL) == said
+
+
+def test_a_panic_of_the_engine_ends_its_own_part_alone(caplog):
+    far = pl.Series([2**60]).cast(pl.Datetime("ms"))
+
+    with boundary.alone("The answer"):
+        far.to_list()
+        pytest.fail("no panic")
+
+    assert "The answer failed" in caplog.text
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import streamlit as st
+from polars.exceptions import PanicException
 
 from data_access import DataUnavailable
 from pages.components import text
@@ -29,7 +30,8 @@ def alone(what: str, *, quiet: bool = False) -> Iterator[None]:
     except DataUnavailable as error:
         if not quiet:
             st.warning(text.escaped(error, most=500), icon=":material/database_off:")
-    except Exception:  # noqa: BLE001 - whatever it was, it is this part's alone
+    # a panic of the engine is no Exception, and would end the page without a word
+    except (Exception, PanicException):  # noqa: BLE001 - whatever it was, it is this part's alone
         _log.exception("%s failed", what)
         if not quiet:
             st.error(
