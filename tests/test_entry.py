@@ -90,6 +90,7 @@ def test_letters_beyond_ascii_are_never_folded_into_others():
         "ada",
         "ada@",
         "eve@evil.org@example.com",  # some read it as evil.org's
+        '"eve"@evil.org,"ada"@example.com',
         7,
         ["ada@example.com"],
         {"address": "ada@example.com"},
@@ -102,6 +103,11 @@ def test_letters_beyond_ascii_are_never_folded_into_others():
 )
 def test_what_is_no_address_stays_outside(email):
     assert entry(email) == Entry("", "viewer", "address", NOW + 3_000)
+
+
+def test_an_at_in_quotes_is_part_of_a_name():
+    assert plain_address('"ada@evil.org"@example.com') == '"ada@evil.org"@example.com'
+    assert entry('"ada@example.com"@evil.org').why == "unlisted"
 
 
 @pytest.mark.parametrize("value", [None, False, "true", "True", 1, "1", [True], {}], ids=repr)

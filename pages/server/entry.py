@@ -7,6 +7,7 @@ message of an open session and at every file, so that none of them can be more g
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -26,6 +27,7 @@ LISTS_MAX: Final = 16  # lists of addresses kept in the spelling they are compar
 CLOCK_SKEW_S: Final = 300  # a provider's clock may be this far ahead of ours
 HOUR_S: Final = 3_600
 GROUP: Final = "group:"  # in `admins` and `analysts`: a group instead of an address
+_QUOTED: Final = re.compile(r'\A"[^"]*"\Z')  # RFC 5321: only so a name may hold an @
 GOOGLE: Final = ("https://accounts.google.com", "accounts.google.com")
 
 
@@ -98,7 +100,7 @@ def plain_address(value: object) -> str:
         return ""
     local, at, domain = value.rpartition("@")
     is_plain = all(one.isprintable() and not one.isspace() for one in value)
-    if not (local and at and is_plain) or "@" in local:
+    if not (local and at and is_plain) or "@" in _QUOTED.sub("", local):
         return ""
     domain = plain_domain(domain)
     return f"{_lower(local)}@{domain}" if domain else ""
