@@ -277,6 +277,8 @@ class Link:
 def _metric(name: str, options: Iterable[str]) -> Metric:
     """Return the metric, when there is one that takes these options."""
     metric = METRICS.get(name)
+    if name in MEASURES:
+        raise LinkError(f"{name} is about the home as a whole: it takes no option and no split.")
     if metric is None:
         raise LinkError(f"There is no metric {name!r}. {near(name, [*METRICS, *MEASURES])}")
     taken = metric.option_kinds()

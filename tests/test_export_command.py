@@ -233,6 +233,14 @@ def test_the_list_names_every_metric_with_its_first_line(run):
     assert "pipeline_totals" in said
 
 
+@pytest.mark.parametrize("words", [("--split", "tier"), ("--option", "every=1d")])
+def test_what_is_about_the_whole_home_takes_neither_option_nor_split(run, words):
+    code, _, said = run("--metric", "pipeline_totals", *words, "--output", "-", "--format", "csv")
+
+    assert code == 2
+    assert "pipeline_totals is about the home as a whole" in said
+
+
 def test_what_is_cut_is_said(run, settings):
     settings.write_text("[limits]\nexport_rows = 5\n")
     code, _, said = run("--metric", "active_users", "--query", MARCH, "--output", "a.csv")
