@@ -334,8 +334,18 @@ def test_back_after_two_questions_opened_in_explore_finds_every_filter(page, app
     shows(page, query, tags=["free"], first=here)
 
 
-def test_a_link_is_copied_with_the_choice_made_just_before_and_says_so(page, app):
+# a busy server: what the page sends arrives a second later
+LATE = """(() => {
+    const send = WebSocket.prototype.send;
+    WebSocket.prototype.send = function (data) { setTimeout(() => send.call(this, data), 1000); };
+})()"""
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_link_is_copied_with_the_choice_made_just_before_and_says_so(page, app, is_late):
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    if is_late:
+        page.add_init_script(LATE)
     visit(page, f"{app}/overview?span=28d&tier=paid")
     page.get_by_test_id("stSidebar").get_by_text("Only complete days").click()
     copy = button(page, "Copy link")

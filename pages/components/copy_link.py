@@ -45,14 +45,27 @@ input[hidden] { display: none; }
 
 # navigator.clipboard is not there on plain http of another machine; the older way still is
 _JS: Final = """
-const WAIT_MS = 4000;  // for a run that a choice just made has begun; then a click is too long ago
+const WAIT_MS = 4000;  // for a run that a choice just made asks for; then a click is too long ago
+const BEGIN_MS = 3000;  // for it to begin
 const STEP_MS = 50;
 const address = () => location.pathname + location.search;
 
-function isBehind(button) {
+function isRunning() {
   const app = document.querySelector('[data-testid="stApp"]');
-  const state = app && app.getAttribute("data-test-script-state");
-  return button.dataset.address !== address() && state === "running";
+  return app !== null && app.getAttribute("data-test-script-state") === "running";
+}
+
+// the browser writes a choice into the address at once; its link comes with the run's answer
+async function caughtUp(button) {
+  const clicked = Date.now();
+  let begun = false;
+  while (button.dataset.address !== address()) {
+    begun ||= isRunning();
+    const waited = Date.now() - clicked;
+    if (waited > WAIT_MS || (!isRunning() && (begun || waited > BEGIN_MS))) break;
+    await new Promise((done) => setTimeout(done, STEP_MS));
+  }
+  button.dataset.address = address();
 }
 
 async function copied(link, field) {
@@ -80,10 +93,7 @@ export default function (component) {
   button.dataset.address = address();
 
   button.onclick = async () => {
-    const until = Date.now() + WAIT_MS;
-    while (isBehind(button) && Date.now() < until) {
-      await new Promise((done) => setTimeout(done, STEP_MS));
-    }
+    await caughtUp(button);
     status.textContent = "";
     if (await copied(button.dataset.link, field)) {
       if (!field.hidden) button.focus();
