@@ -38,13 +38,18 @@ def answer(page: Page) -> Locator:
     return page.locator(".st-key-explore-answer")
 
 
-def rows(page: Page, wanted: str = r"[\d,]+") -> str:
-    """Return how many rows the answer says it has, once it is there and has those wanted."""
+def answered(page: Page, rows: str = r"[\d,]+") -> Locator:
+    """Expect an answer with so many rows, and return where it says so."""
     page.get_by_text("Running for").wait_for(state="detached")
-    found = answer(page).get_by_text(re.compile(rf"^{wanted} rows? in ")).first
+    found = answer(page).get_by_text(re.compile(rf"^{rows} rows? in ")).first
     expect(found).to_be_visible()
     settle(page)
-    return found.inner_text().partition(" row")[0]
+    return found
+
+
+def rows(page: Page) -> str:
+    """Return how many rows the answer says it has, once it is there."""
+    return answered(page).inner_text().partition(" row")[0]
 
 
 def write(page: Page, sql: str) -> None:
@@ -62,7 +67,7 @@ def test_a_question_is_put_together_and_a_new_session_shows_the_same(page, brows
     visit(page, f"{app}/explore?{DAYS}")
     choose(page, "Measure", "People")
     choose(page, "By", "Day")
-    assert rows(page, "28")
+    answered(page, "28")
     expect(page.locator("[data-testid=stPlotlyChart]")).to_be_visible()
     assert "explore.measure=people" in page.url
     assert "explore.group=day" in page.url
@@ -70,21 +75,21 @@ def test_a_question_is_put_together_and_a_new_session_shows_the_same(page, brows
 
     with opened(browser) as colleague:
         visit(colleague, frozen_link(page))
-        assert rows(colleague, "28")
+        answered(colleague, "28")
         healthy(colleague)
 
 
 def test_the_question_is_still_there_after_another_page_and_after_back(page, app):
     visit(page, f"{app}/explore?{DAYS}&{asks(measure='people', group='day')}")
-    assert rows(page, "28")
+    answered(page, "28")
     go(page, "Errors")
     assert "explore." not in page.url
     go(page, "Explore")
-    assert rows(page, "28")
+    answered(page, "28")
     go(page, "Errors")
     page.go_back()
     page.wait_for_url(re.compile("explore.group=day"))
-    assert rows(page, "28")
+    answered(page, "28")
 
 
 def test_sql_runs_on_a_key_and_is_in_the_link(page, app):
@@ -92,13 +97,13 @@ def test_sql_runs_on_a_key_and_is_in_the_link(page, app):
     built = rows(page)
     page.get_by_role("radio", name="SQL").click()
     page.wait_for_url(re.compile("explore.sql="))
-    assert rows(page, built)
+    answered(page, built)
     write(page, "SELECT event_name FROM events GROUP BY event_name LIMIT 3")
     page.wait_for_url(re.compile("LIMIT(\\+|%20)3"))
-    assert rows(page, "3")
+    answered(page, "3")
     page.reload()
     settle(page)
-    assert rows(page, "3")
+    answered(page, "3")
 
 
 @pytest.mark.parametrize(
@@ -123,7 +128,7 @@ def test_a_link_with_hostile_sql_is_refused_where_the_query_is(page, app, sql):
 
 def test_a_heavy_query_is_cancelled_and_the_next_one_runs(page, app):
     visit(page, f"{app}/explore?{DAYS}&{asks(sql='SELECT 1 AS one FROM events LIMIT 1')}")
-    assert rows(page, "1")
+    answered(page, "1")
     write(page, HEAVY)
     cancel = page.get_by_role("button", name="Cancel")
     expect(cancel).to_be_visible()
@@ -133,7 +138,7 @@ def test_a_heavy_query_is_cancelled_and_the_next_one_runs(page, app):
     expect(page.get_by_text("Cancelled.")).to_be_visible()
     expect(page.get_by_text("Running for")).to_have_count(0)
     write(page, "SELECT 1 AS one FROM events LIMIT 2")
-    assert rows(page, "2")
+    answered(page, "2")
 
 
 def test_somebody_is_answered_while_another_asks_something_heavy(browser, app):
@@ -142,7 +147,7 @@ def test_somebody_is_answered_while_another_asks_something_heavy(browser, app):
         heavy.goto(f"{app}/explore?{DAYS}&{asks(sql=HEAVY)}")
         expect(heavy.get_by_role("button", name="Cancel")).to_be_visible()
         other.goto(f"{app}/explore?{DAYS}&{asks(measure='people', group='day')}")
-        assert rows(other, "28")
+        answered(other, "28")
 
 
 def test_an_answer_is_a_chart_a_table_and_a_pivot_and_the_link_says_which(page, app):
@@ -172,7 +177,7 @@ def test_a_question_is_saved_by_name_found_and_opened_by_its_link(page, browser,
 
     with opened(browser) as colleague:
         visit(colleague, f"{app}/explore?{DAYS}&explore.saved={saved}")
-        assert rows(colleague, "28")
+        answered(colleague, "28")
         expect(colleague.get_by_text(name).first).to_be_visible()
         expect(colleague.get_by_text("For Mondays").first).to_be_visible()
 
@@ -186,7 +191,7 @@ def test_a_cell_opens_its_question_with_the_filters_kept(page, app):
     page.get_by_role("button", name="Open in Explore").first.click()
     page.wait_for_url(re.compile("/explore.*explore.measure=people"))
 
-    assert rows(page, "28")
+    answered(page, "28")
     assert "tier=free" in page.url
     assert "from=2026-02-01" in page.url
     expect(page.get_by_text("The same numbers as “Active people”").first).to_be_visible()

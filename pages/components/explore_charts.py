@@ -393,7 +393,7 @@ def has_number(frame: pl.DataFrame, plan: Plan) -> bool:
 
 def number(frame: pl.DataFrame, plan: Plan, question: Question) -> str:
     """Return the one number of an answer in words."""
-    value = frame[plan.y][0] if plan.y and frame.height else None
+    value = frame[plan.y][0] if frame.height else None
     if value is None and not question.sql and question.measure in COUNTS:
         value = 0  # of nothing there are none; any other measure of nothing has no value
     exact, kind = None if value is None else float(value), kind_of(plan.y, question)
